@@ -1,0 +1,7 @@
+//! Rowcast makes a SQL database live in every browser.
+
+pub mod event;
+pub mod filter;
+pub mod log;
+pub mod source;
+pub mod store;

@@ -1,0 +1,179 @@
+//! The database as a place to write rows to and to read snapshots from.
+//!
+//! Leaves live changes to `source`: what is written here comes back from there, like anyone's.
+
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::event::{Mark, Place, Row, Table, TableName, Value};
+use crate::filter::{Dialect, Predicate};
+
+/// A database's tables, to read and to write.
+///
+/// The contract is checked by `tests/it/store_contract.rs` on every implementation.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Whose rules of comparison the database follows.
+    fn dialect(&self) -> Dialect;
+
+    /// Every table that can be followed, by name.
+    async fn tables(&self) -> Result<Vec<Arc<Table>>, StoreError>;
+
+    /// One table, by any spelling that the database accepts.
+    async fn table(&self, name: &TableName) -> Result<Arc<Table>, StoreError>;
+
+    /// Rows as of one moment, with the moment.
+    ///
+    /// The rows arrive in chunks while they are read; one that is not taken for 30 s ends the snapshot.
+    async fn snapshot(&self, select: Select) -> Result<Snapshot, StoreError>;
+
+    /// Whether a log that has the source at `log` holds everything that a snapshot taken at `snapshot` contains.
+    fn reached(&self, log: Option<&Place>, snapshot: &Place) -> bool;
+
+    /// Inserts rows in one transaction. A row that the database refuses is reported and the others stand.
+    async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError>;
+
+    /// Minimum, maximum, average of columns over buckets of a time column, computed by the database.
+    async fn series(&self, query: SeriesQuery) -> Result<Series, StoreError>;
+}
+
+/// Which rows a snapshot holds, and in what order.
+#[derive(Debug, Clone)]
+pub struct Select {
+    /// As [`Store::table`] returned it.
+    pub table: Arc<Table>,
+    /// Bound to `table`. `None`: all rows.
+    pub filter: Option<Arc<Predicate>>,
+    /// Empty: by key.
+    pub order_by: Vec<OrderBy>,
+    /// `None`: all.
+    pub limit: Option<u64>,
+    /// Rows to pass over.
+    pub offset: u64,
+}
+
+/// One term of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OrderBy {
+    /// Index into the table's columns.
+    pub column: usize,
+    /// Largest first. NULL is the smallest of all.
+    pub descending: bool,
+}
+
+/// Rows as of one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The table as it was at that moment; rows have these columns.
+    pub table: Arc<Table>,
+    /// Which transactions the rows contain.
+    pub mark: Mark,
+    /// The source's place at that moment, for [`Store::reached`].
+    pub place: Place,
+    /// The rows, in chunks, ended by `None`.
+    pub rows: mpsc::Receiver<Result<Vec<Row>, StoreError>>,
+}
+
+/// Rows to insert.
+#[derive(Debug, Clone)]
+pub struct Insert {
+    /// As [`Store::table`] returned it.
+    pub table: Arc<Table>,
+    /// For each row, the columns that it sets (indexes into the table's columns) with their values, which fit the columns'
+    /// types already. Columns left out get their default.
+    pub rows: Vec<Vec<(usize, Value)>>,
+}
+
+/// What became of an [`Insert`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inserted {
+    /// Rows that stand.
+    pub count: u64,
+    /// The source's place after the commit, for [`Store::reached`].
+    pub place: Place,
+    /// Rows refused by the database: index into [`Insert::rows`], and the reason.
+    pub rejected: Vec<(usize, String)>,
+}
+
+/// What a chart asks for.
+#[derive(Debug, Clone)]
+pub struct SeriesQuery {
+    /// As [`Store::table`] returned it.
+    pub table: Arc<Table>,
+    /// Bound to `table`.
+    pub filter: Option<Arc<Predicate>>,
+    /// The time column (numbers: as they are; text: dates and times as SQLite reads them, in milliseconds since 1970).
+    pub time: usize,
+    /// The numeric columns.
+    pub values: Vec<usize>,
+    /// One series for each value of this column, at most `groups_max`, those with the most rows.
+    pub group_by: Option<usize>,
+    /// See `group_by`.
+    pub groups_max: usize,
+    /// Only times at least this; `None`: from the first.
+    pub from: Option<f64>,
+    /// Only times below this; `None`: to the last.
+    pub to: Option<f64>,
+    /// How many buckets between `from` and `to`.
+    pub buckets: u32,
+    /// Count every row, however long it takes. Otherwise a table too large to read in a moment is sampled.
+    pub exact: bool,
+}
+
+/// A chart's history.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Series {
+    /// The first time of the first bucket.
+    pub from: f64,
+    /// The end of the last bucket.
+    pub to: f64,
+    /// A bucket's width, in the time column's unit.
+    pub width: f64,
+    /// Whether every row was counted; otherwise minima, maxima and averages are of an even sample.
+    pub exact: bool,
+    /// For each group (one, `null`, without `group_by`) its non-empty buckets.
+    pub groups: Vec<SeriesGroup>,
+}
+
+/// The buckets of one group.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct SeriesGroup {
+    /// The value of the group-by column as JSON text.
+    pub group: Box<serde_json::value::RawValue>,
+    /// The start of each non-empty bucket, ascending.
+    pub time: Vec<f64>,
+    /// Rows counted in each bucket.
+    pub count: Vec<u64>,
+    /// For each value column, for each bucket (NULL where no row had a number).
+    pub min: Vec<Vec<Option<f64>>>,
+    /// As `min`.
+    pub max: Vec<Vec<Option<f64>>>,
+    /// As `min`.
+    pub avg: Vec<Vec<Option<f64>>>,
+    /// As `min`: the value with the greatest time.
+    pub last: Vec<Vec<Option<f64>>>,
+}
+
+/// Why the database did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such table, or it cannot be followed (a view, an internal table).
+    #[error("there is no table `{0}`")]
+    UnknownTable(TableName),
+    /// The table is not as it was when the question was asked.
+    #[error("table `{0}` was altered meanwhile")]
+    Altered(TableName),
+    /// It may work when tried again: busy, away, restarting.
+    #[error("the database does not answer: {0}")]
+    Unavailable(String),
+    /// The reader did not take the rows in time.
+    #[error("the snapshot was not read for {0:?} and was given up")]
+    TooSlow(std::time::Duration),
+    /// The database refused, in its own words.
+    #[error("{0}")]
+    Refused(String),
+}
