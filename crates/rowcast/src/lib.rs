@@ -2,6 +2,9 @@
 
 pub mod event;
 pub mod filter;
+pub mod hub;
 pub mod log;
+pub mod protocol;
+pub mod session;
 pub mod source;
 pub mod store;
