@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod filter;
+pub mod ingest;
 pub mod log;
 pub mod source;
 pub mod store;
