@@ -8,3 +8,4 @@ pub mod pipe;
 pub mod pull;
 
 pub use decode::Format;
+pub use pipe::{Cause, Failure, Ingest, Rejected, Report};

@@ -153,7 +153,7 @@ enum State {
     Sniffing(Vec<u8>),
     Text(text::Text),
     Json(json::Elements),
-    Csv(csv::Records),
+    Csv(Box<csv::Records>),
 }
 
 impl Decoder {
@@ -227,6 +227,11 @@ impl Decoder {
         }
     }
 
+    /// Whether the body is one of lines, which may go on without end; `false` for JSON and CSV documents.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.state, State::Text(_))
+    }
+
     fn feed_plain(&mut self, chunk: &[u8], records: &mut Vec<Record>) {
         match &mut self.state {
             State::Sniffing(held) => {
@@ -252,7 +257,7 @@ impl Decoder {
         self.state = match sniffed {
             Sniffed::Text(accept) => State::Text(text::Text::new(accept)),
             Sniffed::Json => State::Json(json::Elements::default()),
-            Sniffed::Csv => State::Csv(csv::Records::default()),
+            Sniffed::Csv => State::Csv(Box::default()),
         };
     }
 }

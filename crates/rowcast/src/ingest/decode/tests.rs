@@ -65,12 +65,8 @@ fn ndjson_lines_of_every_kind() {
 fn a_line_too_long_or_not_utf8_is_told_and_the_next_is_read() {
     let mut body = vec![b'x'; 300];
     body.extend_from_slice(b"\n{\"a\":\"\xff\"}\n{\"a\":\"\\ud800\"}\n{\"a\":1}\n");
-    let expected = [
-        "1! longer than 200 bytes",
-        "2! not UTF-8",
-        "3! not JSON: unexpected end of hex escape at column 8",
-        "4: a=1",
-    ];
+    let expected =
+        ["1! longer than 200 bytes", "2! not UTF-8", "3! not JSON: unexpected end of hex escape at column 8", "4: a=1"];
     check(Format::Ndjson, &body, &expected);
     check(Format::Auto, &body, &expected);
 }
