@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::hub::{Closing, Hub, Queue, SessionKey};
+use crate::ingest::Ingest;
 use crate::log::Log;
 use crate::protocol::{Code, Problem};
 use crate::store::Store;
@@ -75,6 +76,8 @@ pub struct Node {
     pub log: Arc<dyn Log>,
     /// Where tables are.
     pub database: Database,
+    /// Where rows go in.
+    pub ingest: Ingest,
     /// What a client may cost.
     pub limits: Limits,
     /// Bounds the snapshots that are read at the same time.
@@ -103,7 +106,8 @@ impl Node {
     pub fn new(hub: Arc<Hub>, log: Arc<dyn Log>, database: Database, limits: Limits) -> Self {
         let snapshots = Semaphore::new(limits.snapshots);
         let sessions = Mutex::default();
-        Self { hub, log, database, limits, snapshots, sessions, next_session: AtomicU64::new(1) }
+        let ingest = Ingest::new(database.store.clone(), log.clone(), database.source.clone());
+        Self { hub, log, database, ingest, limits, snapshots, sessions, next_session: AtomicU64::new(1) }
     }
 
     /// Takes a client in, if there is room.

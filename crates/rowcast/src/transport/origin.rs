@@ -29,7 +29,9 @@ impl Origins {
         match self {
             Self::Any => true,
             Self::SameHost => is_same_host(origin, host),
-            Self::These(allowed) => allowed.iter().any(|a| a.eq_ignore_ascii_case(origin)) || is_same_host(origin, host),
+            Self::These(allowed) => {
+                allowed.iter().any(|a| a.eq_ignore_ascii_case(origin)) || is_same_host(origin, host)
+            }
         }
     }
 }

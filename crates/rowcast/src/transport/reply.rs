@@ -61,7 +61,9 @@ impl IntoResponse for Refusal {
 
 pub(super) async fn not_found(uri: Uri) -> Refusal {
     let path: String = uri.path().chars().take(200).collect();
-    Refusal(Problem::new(Code::NotFound, format!("there is nothing at {path}")).hint("docs/protocol.md lists the paths"))
+    Refusal(
+        Problem::new(Code::NotFound, format!("there is nothing at {path}")).hint("docs/protocol.md lists the paths"),
+    )
 }
 
 pub(super) async fn method_not_allowed(uri: Uri) -> Refusal {
