@@ -17,6 +17,7 @@ pub use crate::session::Limits;
 pub use crate::transport::Origins;
 
 use crate::hub::Hub;
+use crate::ingest::Ingest;
 use crate::ingest::pull::{HttpPull, Pulling};
 use crate::log::Log;
 use crate::log::local::{LocalLog, LogSettings};
@@ -105,6 +106,11 @@ impl Gateway {
         let (node, board) = (self.node.clone(), self.board.clone());
         let status = Arc::new(move || status::status(&node, &board));
         router(Doors { node: self.node.clone(), origins: self.origins.clone(), status })
+    }
+
+    /// Writes rows, as the HTTP doors do.
+    pub fn ingest(&self) -> Ingest {
+        self.node.ingest.clone()
     }
 
     /// How it is: what `/v1/status` says.
