@@ -1,5 +1,3 @@
-//! Integration tests of the library, in one binary.
+//! The tests of the library, in one binary.
 
-mod ingest;
-mod ingest_pull;
-mod scratch;
+mod rooms;
