@@ -1,0 +1,7 @@
+//! What the rooms of Rowcast promise, checked against the real thing.
+
+mod log_contract;
+mod log_crash;
+mod log_damage;
+mod log_events;
+mod log_local;
