@@ -1,6 +1,7 @@
 //! What the rooms of Rowcast promise, checked against the real thing: the crate's integration tests, in one binary.
 
 mod filter;
+mod hub;
 mod log_contract;
 mod log_crash;
 mod log_damage;
