@@ -4,4 +4,5 @@ pub mod event;
 pub mod filter;
 pub mod log;
 pub mod source;
+mod sqlite;
 pub mod store;
