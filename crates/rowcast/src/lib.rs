@@ -2,7 +2,12 @@
 
 pub mod event;
 pub mod filter;
+pub mod gateway;
+pub mod hub;
 pub mod ingest;
 pub mod log;
+pub mod protocol;
+pub mod session;
 pub mod source;
 pub mod store;
+pub mod transport;
