@@ -180,6 +180,9 @@ mod tests {
     #[test]
     fn flags_stand_before_and_after_the_command() {
         let cli = Cli::parse_from(["rowcast", "--listen", "a:1", "serve", "--data", "d"]);
-        assert_eq!(cli.common.flags(), vec![("--listen", "listen", vec!["a:1".into()]), ("--data", "data", vec!["d".into()])]);
+        assert_eq!(
+            cli.common.flags(),
+            vec![("--listen", "listen", vec!["a:1".into()]), ("--data", "data", vec!["d".into()])]
+        );
     }
 }

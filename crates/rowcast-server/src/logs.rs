@@ -13,7 +13,11 @@ use crate::config::Logging;
 pub(crate) fn install(logging: &Logging) {
     let level: Targets = logging.level.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
     // The asset server tells every file at every start.
-    let level = if logging.level.contains("memory_serve") { level } else { level.with_target("memory_serve", tracing::Level::WARN) };
+    let level = if logging.level.contains("memory_serve") {
+        level
+    } else {
+        level.with_target("memory_serve", tracing::Level::WARN)
+    };
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour && !logging.json);
     let lines = if logging.json { lines.json().flatten_event(true).boxed() } else { lines.with_target(false).boxed() };

@@ -11,8 +11,7 @@ use memory_serve::CacheControl;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Paths that the page itself routes.
-const PLACES: [&str; 6] =
-    ["/charts", "/charts/{*rest}", "/tables", "/tables/{*rest}", "/console", "/console/{*rest}"];
+const PLACES: [&str; 6] = ["/charts", "/charts/{*rest}", "/tables", "/tables/{*rest}", "/console", "/console/{*rest}"];
 
 /// Files whose name changes with their content: Vite puts a hash into each.
 const HASHED: &str = "/assets/";

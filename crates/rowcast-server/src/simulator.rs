@@ -15,21 +15,32 @@ use axum::routing::get;
 use futures_util::Stream;
 use rand::RngExt;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 /// The fastest that it goes.
 const SPEED_MAX: f64 = 50.0;
 
-/// `/stream` and `/stream/sse`, a reading every `rate`.
-pub(crate) fn router(rate: Duration) -> Router {
-    Router::new().route("/stream", get(ndjson)).route("/stream/sse", get(sse)).with_state(rate)
+/// How often a reading comes, and when the last one has come.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    rate: Duration,
+    stop: CancellationToken,
 }
 
-async fn ndjson(State(rate): State<Duration>) -> Response {
-    respond(readings(rate, |time, speed| format!("{{\"time\":\"{time}\",\"speed\":\"{speed}\"}}\n")))
+/// `/stream` and `/stream/sse`, a reading every `rate` until `stop`.
+pub(crate) fn router(rate: Duration, stop: CancellationToken) -> Router {
+    let pace = Pace { rate, stop };
+    Router::new().route("/stream", get(ndjson)).route("/stream/sse", get(sse)).with_state(pace)
 }
 
-async fn sse(State(rate): State<Duration>) -> Response {
-    respond(readings(rate, |time, speed| format!("id: {time}\ndata: {{\"time\":\"{time}\",\"speed\":\"{speed}\"}}\n\n")))
+async fn ndjson(State(pace): State<Pace>) -> Response {
+    respond(readings(pace, |time, speed| format!("{{\"time\":\"{time}\",\"speed\":\"{speed}\"}}\n")))
+}
+
+async fn sse(State(pace): State<Pace>) -> Response {
+    respond(readings(pace, |time, speed| {
+        format!("id: {time}\ndata: {{\"time\":\"{time}\",\"speed\":\"{speed}\"}}\n\n")
+    }))
 }
 
 fn respond(body: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
@@ -38,13 +49,14 @@ fn respond(body: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static)
 }
 
 /// One reading at once, and then one every `rate`.
-fn readings(rate: Duration, write: fn(u64, u32) -> String) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+fn readings(pace: Pace, write: fn(u64, u32) -> String) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    let Pace { rate, stop } = pace;
     let mut tick = tokio::time::interval_at(Instant::now(), rate);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    futures_util::stream::unfold((tick, Drive::new(rate)), move |(mut tick, mut drive)| async move {
-        tick.tick().await;
+    futures_util::stream::unfold((tick, Drive::new(rate), stop), move |(mut tick, mut drive, stop)| async move {
+        stop.run_until_cancelled(tick.tick()).await?;
         let line = write(now_ms(), drive.next());
-        Some((Ok(Bytes::from(line)), (tick, drive)))
+        Some((Ok(Bytes::from(line)), (tick, drive, stop)))
     })
 }
 
@@ -106,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_is_exactly_that_of_the_simulator() {
-        let response = ndjson(State(Duration::from_millis(1))).await;
+        let response = ndjson(State(Pace { rate: Duration::from_millis(1), stop: CancellationToken::new() })).await;
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         let mut body = response.into_body().into_data_stream();
         let line = body.next().await.expect("a line").expect("no error");

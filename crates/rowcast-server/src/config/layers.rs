@@ -149,7 +149,8 @@ impl Layers {
                     }
                 }
             } else if item.is_table() && !self.settings.contains_key(&key) {
-                let sections = self.settings.keys().filter_map(|known| known.split_once('.')).map(|(section, _)| section);
+                let sections =
+                    self.settings.keys().filter_map(|known| known.split_once('.')).map(|(section, _)| section);
                 let fix = did_you_mean(&key, sections.chain(["ingest"]));
                 self.mistakes.push(&origin, &key, "there is no such section", fix);
             } else if self.knows(&key, &origin) {
