@@ -2,33 +2,17 @@
 //
 // Holds the points outside of React. Leaves drawing to `plot` and choosing what to show to the page.
 
-import type { Change, ChangeFeed, Row, Rowcast, RowcastErrorLike, Series } from '@rowcast/client';
-import { fromAxis, historyToAxis, type TimeUnit, toAxis, toNumber } from './time';
+import type { Change, ChangeFeed, Row, Rowcast, RowcastErrorLike } from '@rowcast/client';
+import { type History, readHistory } from './history';
+import { columnsOf, type FeedQuery, keyText, pointOf } from './row';
 import { type RowPoint, Tracks } from './tracks';
-
-/** Which part of the axis is wanted: up to now, everything, or a fixed piece. */
-export type Span =
-  | { readonly kind: 'last'; readonly ms: number; readonly end: number | null }
-  | { readonly kind: 'all' }
-  | { readonly kind: 'range'; readonly from: number; readonly to: number };
-
-export interface FeedQuery {
-  readonly table: string;
-  readonly time: string;
-  readonly unit: TimeUnit;
-  readonly values: readonly string[];
-  readonly group: string | null;
-  readonly where: string;
-  readonly key: readonly string[];
-  readonly span: Span;
-}
 
 /** A row that arrived, for the gauge and the list of latest points. */
 export interface Arrival {
   readonly group: string;
   readonly time: number;
   readonly values: readonly number[];
-  readonly op: 'history' | 'insert' | 'update';
+  readonly live: boolean;
   readonly serial: number;
 }
 
@@ -46,13 +30,17 @@ export interface FeedState {
   readonly untimed: number;
 }
 
-const BUCKETS = 1200;
 const ARRIVALS_MAX = 12;
+const POSITIONS_MAX = 4000;
+const TRANSACTION_MAX = 10_000;
 const REFRESH_FIRST_MS = 300;
 const REFRESH_MAX_MS = 15_000;
 const RETRY_MS = 2_000;
+const TRIM_MS = 10_000;
 /** How far ahead of this machine's clock a live point may be and still be taken for "now". */
 const AHEAD_MAX_MS = 300_000;
+/** Errors that asking again would not mend. */
+const FINAL = new Set(['bad_filter', 'unknown_column', 'unknown_table', 'bad_message', 'too_large']);
 
 export class Feed {
   tracks: Tracks;
@@ -60,6 +48,8 @@ export class Feed {
   arrivals: readonly Arrival[] = [];
   /** Counts everything that changes the picture. */
   version = 0;
+  /** Changes received. */
+  received = 0;
   /** Groups in the order of their first appearance, which is the order of their colours. */
   readonly order: string[] = [];
   /** Points before this are kept although the window has passed them: somebody looks at them. */
@@ -80,14 +70,15 @@ export class Feed {
   private refreshMs = REFRESH_FIRST_MS;
   private refreshedAt = 0;
   private closed = false;
-  private serial = 0;
   /** The transaction that has begun to arrive; applied with its last change. */
   private transaction: Change[] = [];
+  /** The last changes counted. A history read again is older than the last of them, and brings them once more. */
+  private readonly counted = new Set<string>();
   /** How far the data's clock is ahead of ours. */
   private aheadMs = 0;
   /** End of the window when the data is of another time than now. */
   private anchor: number | null = null;
-  private followTimer: ReturnType<typeof setInterval> | undefined;
+  private readonly trimTimer: ReturnType<typeof setInterval>;
 
   constructor(
     private readonly db: Rowcast,
@@ -96,7 +87,7 @@ export class Feed {
     this.tracks = new Tracks(query.values.length);
     void this.load(false);
     // A quiet table, too, slides out of its window.
-    this.followTimer = setInterval(() => this.trim(), 10_000);
+    this.trimTimer = setInterval(() => this.trim(), TRIM_MS);
   }
 
   close(): void {
@@ -104,7 +95,7 @@ export class Feed {
     this.loading?.abort();
     this.changes?.close();
     clearTimeout(this.timer);
-    clearInterval(this.followTimer);
+    clearInterval(this.trimTimer);
     this.listeners.clear();
   }
 
@@ -120,105 +111,63 @@ export class Feed {
     const { span } = this.query;
     if (span.kind === 'range') return [span.from, span.to];
     if (span.kind === 'last') {
-      const end = this.end(now);
+      const end = span.end ?? this.anchor ?? now + this.aheadMs;
       return [end - span.ms, end];
     }
     const extent = this.tracks.extent() ?? [now - 60_000, now];
     return extent[0] < extent[1] ? extent : [extent[0] - 1, extent[1] + 1];
   }
 
-  /** Changes received since the feed began. */
-  get received(): number {
-    return this.serial;
-  }
-
   /** Whether the window moves with the clock. */
   get follows(): boolean {
-    return this.query.span.kind === 'last' && this.anchor === null;
+    const { span } = this.query;
+    return span.kind === 'last' && span.end === null && this.anchor === null;
   }
 
   /** The end of the window when the newest data is older than the window is long. */
   get stale(): number | null {
-    return this.query.span.kind === 'last' ? this.anchor : null;
-  }
-
-  private end(now: number): number {
-    return this.anchor ?? now + this.aheadMs;
+    return this.anchor;
   }
 
   private async load(exact: boolean): Promise<void> {
     this.loading?.abort();
     const loading = new AbortController();
     this.loading = loading;
+    const { signal } = loading;
     try {
-      const series = await this.history(exact, loading.signal);
-      if (loading.signal.aborted) return;
-      this.begin(series);
-      if (!series.exact && !exact) void this.load(true);
+      const history = await readHistory(this.db, this.query, { exact, now: Date.now() + this.aheadMs, signal });
+      if (signal.aborted) return;
+      this.begin(history);
+      if (history.sampled && !exact) void this.load(true);
     } catch (error) {
-      if (loading.signal.aborted || this.closed) return;
       // What is shown stays good, only sampled, when the exact history cannot be had.
-      if (!exact) this.fail(error as RowcastErrorLike);
+      if (!signal.aborted && !exact) this.fail(error as RowcastErrorLike);
     }
-  }
-
-  /** The history of the span; where a window up to now is empty, the window up to the newest row. */
-  private async history(exact: boolean, signal: AbortSignal): Promise<Series> {
-    const { span } = this.query;
-    if (span.kind === 'range') return this.ask(span.from, span.to, exact, signal);
-    if (span.kind === 'all') return this.ask(null, null, exact, signal);
-    const now = Date.now() + this.aheadMs;
-    const end = span.end ?? now;
-    const recent = await this.ask(end - span.ms, span.end, exact, signal);
-    if (span.end !== null || hasPoints(recent)) {
-      this.anchor = span.end;
-      return recent;
-    }
-    const all = await this.ask(null, null, false, signal);
-    const newest = newestTime(all, this.query.unit);
-    this.anchor = newest === null || newest > end - span.ms ? null : newest;
-    return this.anchor === null ? recent : this.ask(this.anchor - span.ms, null, exact, signal);
-  }
-
-  private ask(from: number | null, to: number | null, exact: boolean, signal: AbortSignal): Promise<Series> {
-    const { table, time, values, group, where, unit } = this.query;
-    return this.db.series(table, {
-      time,
-      value: [...values],
-      groupBy: group ?? undefined,
-      where: where || undefined,
-      from: from === null ? undefined : fromAxis(from, unit),
-      to: to === null ? undefined : fromAxis(to, unit),
-      buckets: BUCKETS,
-      exact,
-      signal,
-    });
   }
 
   /** Takes over a history and follows what comes after it. */
-  private begin(series: Series): void {
-    const { unit, values } = this.query;
-    const tracks = new Tracks(values.length);
-    for (const { group, time, ...rest } of series.groups) {
-      const onAxis = time.map((at) => historyToAxis(at, unit));
-      tracks.load({ ...rest, group: JSON.stringify(group), time: onAxis });
-    }
+  private begin(history: History): void {
+    const tracks = new Tracks(this.query.values.length);
+    for (const group of history.buckets) tracks.load(group);
+    for (const row of history.rows) tracks.insert(row);
     this.changes?.close();
     this.transaction = [];
     this.tracks = tracks;
-    if (this.arrivals.length === 0) this.arrivals = latest(series, unit);
-    this.follow(series.position);
-    this.tell({ phase: 'live', error: null, sampled: !series.exact, omitted: tracks.omitted.size });
+    this.anchor = history.anchor;
+    if (this.received === 0) {
+      this.arrivals = history.latest.map((row, index) => ({ ...row, live: false, serial: -index }));
+    }
+    this.follow(history.position);
+    this.tell({ phase: 'live', error: null, sampled: history.sampled, omitted: tracks.omitted.size });
   }
 
   private follow(since: string): void {
-    const { table, time, values, group, where, key } = this.query;
-    const columns = [...new Set([time, ...values, ...(group === null ? [] : [group]), ...key])];
+    const { table, where } = this.query;
     const options = {
       where: where || undefined,
-      columns,
+      columns: columnsOf(this.query),
       since,
-      // A missing column "did not change", and the old row says when the point was.
+      // A missing column "did not change", and the old row says where the point was.
       old: true,
       onGap: () => this.refresh(),
       onError: (error: RowcastErrorLike) => this.fail(error),
@@ -228,7 +177,7 @@ export class Feed {
 
   private receive(change: Change): void {
     this.transaction.push(change);
-    if (!change.last && this.transaction.length < 10_000) return;
+    if (!change.last && this.transaction.length < TRANSACTION_MAX) return;
     const changes = this.transaction;
     this.transaction = [];
     for (const one of changes) this.apply(one);
@@ -237,68 +186,56 @@ export class Feed {
   }
 
   private apply(change: Change): void {
-    const key = change.key === null ? null : JSON.stringify(change.key);
-    const before = change.oldKey === undefined ? key : JSON.stringify(change.oldKey);
+    const key = keyText(change.key);
+    const before = change.oldKey === undefined ? key : keyText(change.oldKey);
     const held = before === null ? null : this.tracks.held(before);
     if (change.op !== 'insert') this.takeOut(change, before);
     if (change.op === 'delete') return;
-    const point = this.point(change, key, held);
-    if (point === null) {
-      this.state = { ...this.state, untimed: this.state.untimed + 1 };
-      return;
-    }
-    this.tracks.insert(point);
-    this.arrived(point, change.op);
+    const point = pointOf(this.query, { ...change.old, ...change.row }, key, held);
+    if (point !== null) this.tracks.insert(point);
+    this.count(change, point);
   }
 
   private takeOut(change: Change, key: string | null): void {
     if (key !== null && this.tracks.remove(key)) return;
-    const row = change.op === 'delete' ? change.row : (change.old ?? null);
-    const point = row === null ? null : this.point({ ...change, row }, key, null);
-    if (point === null || this.outside(point.time)) return;
-    if (key === null && this.tracks.removeEqual(point)) return;
+    const row = change.op === 'delete' ? change.row : change.old;
+    const point = row === undefined ? null : pointOf(this.query, row, key);
+    // Where the point was is not drawn, or it was of a row without a time.
+    if (row?.[this.query.time] !== undefined && (point === null || this.isOutside(point.time))) return;
+    if (point !== null && key === null && this.tracks.removeEqual(point)) return;
     // The row is part of a bucket; only the database can say what the bucket is without it.
     this.refresh();
   }
 
-  private point(change: Change, key: string | null, held: RowPoint | null): RowPoint | null {
-    const { time, unit, values, group } = this.query;
-    const row: Partial<Row> = { ...change.old, ...change.row };
-    const at = row[time] === undefined ? (held?.time ?? null) : toAxis(row[time], unit);
-    if (at === null) return null;
-    const grouped = group === null ? 'null' : JSON.stringify(row[group] ?? null);
-    return {
-      key,
-      time: at,
-      group: group !== null && row[group] === undefined && held !== null ? held.group : grouped,
-      values: values.map((name, column) =>
-        row[name] === undefined ? (held?.values[column] ?? Number.NaN) : (toNumber(row[name]) ?? Number.NaN),
-      ),
-    };
+  private count(change: Change, point: RowPoint | null): void {
+    if (this.counted.has(change.position)) return;
+    this.counted.add(change.position);
+    const [first] = this.counted;
+    if (this.counted.size > POSITIONS_MAX && first !== undefined) this.counted.delete(first);
+    this.received += 1;
+    if (point === null) this.state = { ...this.state, untimed: this.state.untimed + 1 };
+    else this.arrived(point);
   }
 
-  private arrived(point: RowPoint, op: 'insert' | 'update'): void {
-    this.serial += 1;
-    const { group, time, values } = point;
-    const arrival: Arrival = { group, time, values, op, serial: this.serial };
+  private arrived({ group, time, values }: RowPoint): void {
+    const arrival: Arrival = { group, time, values, live: true, serial: this.received };
     this.arrivals = [arrival, ...this.arrivals.slice(0, ARRIVALS_MAX - 1)];
-    this.clock(time);
-    if (this.outside(time)) this.state = { ...this.state, outside: this.state.outside + 1 };
+    this.readClock(time);
+    if (this.isOutside(time)) this.state = { ...this.state, outside: this.state.outside + 1 };
   }
 
   /** Lets the window follow the data: a clock ahead of ours, a replay of another time, or data that is of now again. */
-  private clock(time: number): void {
+  private readClock(time: number): void {
     const { span } = this.query;
     if (span.kind !== 'last' || span.end !== null) return;
-    const now = Date.now();
-    const lead = time - now;
+    const lead = time - Date.now();
     if (lead > this.aheadMs && lead < AHEAD_MAX_MS) this.aheadMs = lead;
     if (this.anchor === null) return;
     if (lead > -span.ms && lead < AHEAD_MAX_MS) this.anchor = null;
     else if (lead <= -span.ms) this.anchor = Math.max(this.anchor, time);
   }
 
-  private outside(time: number): boolean {
+  private isOutside(time: number): boolean {
     if (this.query.span.kind === 'all') return false;
     const [from, to] = this.axis(Date.now());
     return time < from || time > to + 1000;
@@ -330,9 +267,9 @@ export class Feed {
   }
 
   private fail(error: RowcastErrorLike): void {
-    const own = ['bad_filter', 'unknown_column', 'unknown_table', 'bad_message'];
+    if (this.closed) return;
     this.tell({ phase: 'failed', error });
-    if (!own.includes(error.code) && !this.closed) this.reloadIn(RETRY_MS);
+    if (!FINAL.has(error.code)) this.reloadIn(RETRY_MS);
   }
 
   private tell(part: Partial<FeedState>): void {
@@ -343,34 +280,4 @@ export class Feed {
     this.state = { ...this.state, ...part };
     for (const listener of this.listeners) listener();
   }
-}
-
-function hasPoints(series: Series): boolean {
-  return series.groups.some((group) => group.time.length > 0);
-}
-
-function newestTime(series: Series, unit: TimeUnit): number | null {
-  const times = series.groups.map((group) => group.time.at(-1)).filter((time) => time !== undefined);
-  if (times.length === 0) return null;
-  return historyToAxis(Math.min(Math.max(...times) + series.width, series.to), unit);
-}
-
-/** The newest buckets as arrivals, so that the gauge has a value before the first change. */
-function latest(series: Series, unit: TimeUnit): Arrival[] {
-  const arrivals = series.groups.flatMap((group) =>
-    group.time.slice(-ARRIVALS_MAX).map((time, index, { length }): Arrival => {
-      const at = group.time.length - length + index;
-      return {
-        group: JSON.stringify(group.group),
-        time: historyToAxis(time, unit),
-        values: group.last.map((column) => column[at] ?? Number.NaN),
-        op: 'history',
-        serial: 0,
-      };
-    }),
-  );
-  return arrivals
-    .sort((a, b) => b.time - a.time)
-    .slice(0, ARRIVALS_MAX)
-    .map((arrival, index) => ({ ...arrival, serial: -1 - index }));
 }

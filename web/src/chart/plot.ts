@@ -39,6 +39,21 @@ export interface PlotColors {
 
 const reducedMotion = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const steps = (unit: number, counts: number[]) => counts.map((count) => count * unit);
+
+/** Distances of ticks on a time axis, in milliseconds. */
+const TIME_STEPS = [
+  ...steps(1, [1, 2, 5, 10, 20, 50, 100, 200, 500]),
+  ...steps(SECOND, [1, 2, 5, 10, 15, 30]),
+  ...steps(MINUTE, [1, 2, 5, 10, 15, 30]),
+  ...steps(HOUR, [1, 2, 3, 6, 12]),
+  ...steps(DAY, [1, 2, 7, 14, 28, 91, 365, 730, 1825, 3650, 18_250]),
+];
+
 /** Series of each line: the band's upper and lower edge, and the line itself. */
 const PER_LINE = 3;
 
@@ -203,7 +218,6 @@ export class Plot {
     const indexes = this.lines.map((_, i) => chart.cursor.idxs?.[i * PER_LINE + PER_LINE] ?? null);
     const at = indexes.find((index) => index !== null) ?? null;
     const x = at === null ? undefined : chart.data[0][at];
-    if (x === undefined) return this.events.onRead(null);
     const values = this.lines.flatMap((line, i) => {
       const index = indexes[i] ?? null;
       const drawn = this.drawn[i];
@@ -212,8 +226,9 @@ export class Plot {
       return [{ line, avg, min: drawn?.min[index] ?? avg, max: drawn?.max[index] ?? avg }];
     });
     const { offsetLeft, clientWidth } = chart.over;
-    const reading = { x, left: offsetLeft + left, flip: left > clientWidth / 2, values };
-    this.events.onRead(values.length === 0 ? null : reading);
+    const nothing = x === undefined || values.length === 0;
+    const reading = nothing ? null : { x, left: offsetLeft + left, flip: left > clientWidth / 2, values };
+    this.events.onRead(reading);
   }
 
   /** The nearest position where this line has a value, no further than 24 pixels away. */
@@ -279,7 +294,8 @@ export class Plot {
     return [
       {
         ...shared,
-        space: 90,
+        space: 80,
+        ...(isTime ? { incrs: TIME_STEPS } : {}),
         size: 34,
         grid: { show: false },
         values: (_, ticks, __, ___, step) => (isTime ? formatTimeTicks(ticks, step) : ticks.map(formatTick)),
@@ -355,19 +371,17 @@ export class Plot {
   }
 }
 
-function yRange(min: number | null, max: number | null): [number, number] {
-  if (min === null || max === null) return [0, 1];
-  const { min: low, max: high } = { min, max };
+function yRange(low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null) return [0, 1];
   if (low === high) {
     const pad = Math.abs(low) * 0.1 || 1;
     return [low - pad, high + pad];
   }
-  // Zero is shown when the values come near it, so that sizes can be compared.
-  const range = uPlot.rangeNum(low, high, {
-    min: { pad: 0.08, soft: 0, mode: 2 },
-    max: { pad: 0.08, soft: 0, mode: 2 },
-  });
-  return [range[0] ?? low, range[1] ?? high];
+  // Zero is shown where it is near enough for sizes to be compared.
+  const pad = (high - low) * 0.06;
+  const bottom = low >= 0 && low < high * 0.4 ? 0 : low - pad;
+  const top = high <= 0 && high > low * 0.4 ? 0 : high + pad;
+  return [bottom, top];
 }
 
 function axisWidth(u: uPlot, labels: readonly string[] | null, font: string): number {

@@ -1,7 +1,8 @@
 // From one feed to the next without an empty picture: the old one stays, alive, until the new one has its history.
 
 import type { Rowcast } from '@rowcast/client';
-import { Feed, type FeedQuery } from './feed';
+import { Feed } from './feed';
+import type { FeedQuery } from './row';
 
 export interface Feeds {
   /** What is drawn. */
@@ -28,12 +29,20 @@ export class FeedSwitch {
 
   /** Asks for another chart; the same one again changes nothing. */
   set(query: FeedQuery | null): void {
-    const { shown, wanted } = this.feeds;
-    if (query === null) return this.close();
+    const { wanted } = this.feeds;
     if (same(query, wanted?.query)) return;
+    if (query === null) this.close();
+    else this.change(query);
+  }
+
+  private change(query: FeedQuery): void {
+    const { shown, wanted } = this.feeds;
     this.unwatch?.();
     if (wanted !== shown) wanted?.close();
-    if (shown !== null && same(query, shown.query)) return this.put({ shown, wanted: shown });
+    if (shown !== null && same(query, shown.query)) {
+      this.put({ shown, wanted: shown });
+      return;
+    }
     const keep = shown !== null && isSamePicture(shown.query, query) ? shown : null;
     if (keep === null) shown?.close();
     const feed = new Feed(this.db, query);
@@ -61,7 +70,7 @@ export class FeedSwitch {
   }
 }
 
-function same(a: FeedQuery, b: FeedQuery | undefined): boolean {
+function same(a: FeedQuery | null, b: FeedQuery | undefined): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 

@@ -4,7 +4,7 @@ import { lazy, Suspense, useEffect } from 'react';
 import { Empty, Skeleton } from '../ui/empty';
 import { Icon } from '../ui/icon';
 import { ConnectionState } from './connection';
-import { useAddress, useLink } from './router';
+import { lastAddress, useAddress, useLink } from './router';
 import { applyTheme, nextTheme, useTheme } from './theme';
 
 const ChartsPage = lazy(() => import('../pages/charts/page'));
@@ -49,7 +49,12 @@ function Header({ current }: { current: string }) {
       </a>
       <nav className="nav" aria-label="Pages">
         {PAGES.map(({ path, title }) => (
-          <a key={path} href={path} onClick={follow} aria-current={path === current ? 'page' : undefined}>
+          <a
+            key={path}
+            href={path === current ? path : lastAddress(path)}
+            onClick={follow}
+            aria-current={path === current ? 'page' : undefined}
+          >
             {title}
           </a>
         ))}

@@ -14,8 +14,17 @@ function read(): Address {
   return { path: location.pathname, search: location.search };
 }
 
+/** Where each page was left, so that the way back to it leads there. */
+const left = new Map<string, string>();
+
+/** The address at which a page was left, or its plain one. */
+export function lastAddress(path: string): string {
+  return path + (left.get(path) ?? '');
+}
+
 function update(): void {
   current = read();
+  left.set(current.path, current.search);
   for (const listener of listeners) listener();
 }
 

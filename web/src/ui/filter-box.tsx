@@ -1,7 +1,7 @@
 // A field for an SQL condition that shows a mistake under the very characters.
 
 import type { RowcastErrorLike } from '@rowcast/client';
-import { useEffect, useId, useRef, useState } from 'react';
+import { type RefObject, useEffect, useId, useLayoutEffect, useRef, useState } from 'react';
 import { Icon } from './icon';
 import { splitAt } from './span';
 
@@ -42,6 +42,15 @@ export function FilterBox({ value, error, placeholder, onChange }: Props) {
     setText('');
     send('', 'push');
   };
+  const caret = useRef<HTMLSpanElement>(null);
+  const point = (mark: Element | null) => {
+    const box = caret.current?.parentElement?.getBoundingClientRect();
+    const at = mark?.getBoundingClientRect();
+    if (caret.current === null || box === undefined) return;
+    const left = at === undefined ? Number.NaN : (at.left + at.right) / 2 - box.left;
+    caret.current.hidden = !(left > 6 && left < box.width - 6);
+    caret.current.style.left = `${left}px`;
+  };
   return (
     <div className="filter" data-invalid={shown !== null || undefined}>
       <div className="filter-field">
@@ -55,6 +64,7 @@ export function FilterBox({ value, error, placeholder, onChange }: Props) {
             onText={setText}
             onEnter={() => send(text, 'push')}
             onEscape={clear}
+            onMark={point}
           />
         </div>
         {text !== '' && (
@@ -63,7 +73,7 @@ export function FilterBox({ value, error, placeholder, onChange }: Props) {
           </button>
         )}
       </div>
-      <FilterError id={`${id}-error`} error={shown} />
+      <FilterError id={`${id}-error`} error={shown} caret={caret} />
     </div>
   );
 }
@@ -76,15 +86,19 @@ interface InputProps {
   readonly onText: (text: string) => void;
   readonly onEnter: () => void;
   readonly onEscape: () => void;
+  /** The wrong characters, whenever they may have moved. */
+  readonly onMark: (mark: Element | null) => void;
 }
 
-function FilterInput({ id, text, error, placeholder, onText, onEnter, onEscape }: InputProps) {
+function FilterInput({ id, text, error, placeholder, onText, onEnter, onEscape, onMark }: InputProps) {
   const marks = useRef<HTMLDivElement>(null);
   const input = useRef<HTMLInputElement>(null);
   const follow = () => {
-    if (marks.current && input.current) marks.current.scrollLeft = input.current.scrollLeft;
+    if (marks.current === null || input.current === null) return;
+    marks.current.scrollLeft = input.current.scrollLeft;
+    onMark(marks.current.querySelector('.filter-wrong'));
   };
-  useEffect(follow);
+  useLayoutEffect(follow);
   return (
     <>
       <div className="filter-marks" ref={marks} aria-hidden="true">
@@ -124,9 +138,16 @@ function Marks({ text, at }: { text: string; at: { offset: number; length: numbe
   );
 }
 
-function FilterError({ id, error }: { id: string; error: RowcastErrorLike | null }) {
+interface ErrorProps {
+  readonly id: string;
+  readonly error: RowcastErrorLike | null;
+  readonly caret: RefObject<HTMLSpanElement | null>;
+}
+
+function FilterError({ id, error, caret }: ErrorProps) {
   return (
     <div id={id} className="filter-error" role="alert" hidden={error === null}>
+      <span ref={caret} className="filter-caret" aria-hidden="true" />
       {error !== null && (
         <>
           <strong>{error.message}</strong>

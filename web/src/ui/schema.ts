@@ -3,6 +3,7 @@
 import type { Row, RowcastErrorLike, Table } from '@rowcast/client';
 import { useConnection, useRowcast } from '@rowcast/client/react';
 import { useEffect, useState } from 'react';
+import { quoteName } from './sql';
 
 export interface Loaded<T> {
   readonly value: T | null;
@@ -73,9 +74,4 @@ export function useSample(table: Table | null): Loaded<Sample> {
     return () => changes.close();
   }, [db, isEmpty, name]);
   return sample === null ? NOTHING : loaded;
-}
-
-/** A name as SQL reads it, whatever characters it has. */
-export function quoteName(name: string): string {
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
 }

@@ -9,7 +9,7 @@ import { Segments, Select, Ticks } from '../../ui/choice';
 import { copyText } from '../../ui/empty';
 import { FilterBox } from '../../ui/filter-box';
 import { Icon } from '../../ui/icon';
-import { quoteName } from '../../ui/schema';
+import { quoteName } from '../../ui/sql';
 import type { Choice } from './choose';
 import type { Change } from './page';
 import { usePulse } from './pulse';

@@ -2,7 +2,7 @@
 
 import type { Table } from '@rowcast/client';
 import { guessTimeColumn, guessValues, numericColumns } from '../../chart/column';
-import type { FeedQuery, Span } from '../../chart/feed';
+import type { FeedQuery, Span } from '../../chart/row';
 import { detectUnit, type TimeUnit } from '../../chart/time';
 import { type ChartView, windowMs } from '../../chart/view';
 import type { Sample } from '../../ui/schema';

@@ -79,7 +79,7 @@ function Dial({ value, scale, color }: DialProps) {
   const angle = value === null ? -SWEEP / 2 : needleAngle(value, scale);
   const part = Math.min(1, Math.max(0, angle / SWEEP + 0.5));
   return (
-    <svg className="dial" viewBox="0 0 240 176" aria-hidden="true">
+    <svg className="dial" viewBox="0 0 240 168" aria-hidden="true">
       <path className="dial-track" d={arc(RADIUS)} />
       <path
         className="dial-arc"

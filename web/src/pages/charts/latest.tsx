@@ -45,7 +45,7 @@ function LatestRow({ arrival, feed, lines }: { arrival: Arrival; feed: Feed; lin
   const { unit, group } = feed.query;
   const color = lines.find((line) => line.group === arrival.group)?.color;
   return (
-    <tr className={arrival.op === 'history' ? undefined : 'arrived'}>
+    <tr className={arrival.live ? 'arrived' : undefined}>
       <td>{formatShortTime(arrival.time, unit)}</td>
       {group !== null && (
         <td>

@@ -117,24 +117,38 @@ function rounded(axis: number): number {
 
 /** What a key does to the chart; whether it does anything. */
 function steer(event: KeyboardEvent, plot: Plot | null, change: Change, view: ChartView): boolean {
+  if (event.ctrlKey || event.metaKey || event.altKey) return false;
   const size = event.shiftKey ? 10 : 1;
-  const keys: Record<string, () => void> = {
-    ArrowLeft: () => plot?.step(-size),
-    ArrowRight: () => plot?.step(size),
-    Home: () => plot?.edge('first'),
-    End: () => plot?.edge('last'),
-    '+': () => plot?.zoom(0.5),
-    '=': () => plot?.zoom(0.5),
-    '-': () => plot?.zoom(2),
-    ' ': () => change({ at: view.at === null ? Date.now() : null }),
-    Escape: () => {
+  switch (event.key) {
+    case 'ArrowLeft':
+      plot?.step(-size);
+      return true;
+    case 'ArrowRight':
+      plot?.step(size);
+      return true;
+    case 'Home':
+      plot?.edge('first');
+      return true;
+    case 'End':
+      plot?.edge('last');
+      return true;
+    case '+':
+    case '=':
+      plot?.zoom(0.5);
+      return true;
+    case '-':
+      plot?.zoom(2);
+      return true;
+    case ' ':
+      change({ at: view.at === null ? Date.now() : null });
+      return true;
+    case 'Escape':
       plot?.leave();
       if (view.range !== null) change({ range: null });
-    },
-  };
-  const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
-  action?.();
-  return action !== undefined;
+      return true;
+    default:
+      return false;
+  }
 }
 
 function readingText(reading: Reading, unit: Feed['query']['unit']): string {

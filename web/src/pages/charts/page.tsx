@@ -2,8 +2,9 @@
 
 import type { RowcastErrorLike, Table } from '@rowcast/client';
 import { useRowcast } from '@rowcast/client/react';
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
-import type { FeedQuery } from '../../chart/feed';
+import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
+import { guessTimeColumn } from '../../chart/column';
+import type { FeedQuery } from '../../chart/row';
 import { FeedSwitch, type Feeds } from '../../chart/switch';
 import { type ChartView, formatView, parseView } from '../../chart/view';
 import { navigate, useAddress } from '../../shell/router';
@@ -69,6 +70,7 @@ function Chart({ view, tables, table, sample }: ChartProps) {
         sample={sample}
         shown={shown}
         error={isFilterError ? null : error}
+        filterWrong={isFilterError}
         change={change}
       />
     </>
@@ -82,13 +84,15 @@ interface BodyProps {
   readonly sample: Sample;
   readonly shown: Feeds['shown'];
   readonly error: RowcastErrorLike | null;
+  readonly filterWrong: boolean;
   readonly change: Change;
 }
 
-function Body({ table, view, choice, sample, shown, error, change }: BodyProps) {
+function Body({ table, view, choice, sample, shown, error, filterWrong, change }: BodyProps) {
   if (choice.time === null) return <NoTime table={table} />;
   if (choice.values.length === 0) return <NoNumbers table={table} />;
   if (sample.rows.length === 0) return <NoRows table={table} />;
+  if (shown === null && filterWrong) return <BadFilter />;
   if (shown === null) return <Loading error={error} />;
   return <Picture feed={shown} view={view} choice={choice} change={change} />;
 }
@@ -116,11 +120,8 @@ function useResolved(view: ChartView, table: Table, choice: Choice): ChartView {
   const { time, values } = choice;
   const full = { ...view, table: table.name, time, values: [...values], group: choice.group };
   const to = `/charts${formatView(full)}`;
-  const first = useRef(true);
   useEffect(() => {
-    if (!first.current && location.pathname !== '/charts' && location.pathname !== '/') return;
-    first.current = false;
-    navigate(to, 'replace');
+    if (/^\/(charts\/?)?$/.test(location.pathname)) navigate(to, 'replace');
   }, [to]);
   return full;
 }
@@ -131,6 +132,14 @@ function Loading({ error }: { error: RowcastErrorLike | null }) {
     <Empty title="The server does not answer">
       <p>{error.message}</p>
       <p>This page tries again by itself.</p>
+    </Empty>
+  );
+}
+
+function BadFilter() {
+  return (
+    <Empty title="The filter has a mistake">
+      <p>It is marked above. The chart appears as soon as the filter can be read.</p>
     </Empty>
   );
 }
@@ -185,11 +194,13 @@ function NoNumbers({ table }: { table: Table }) {
 }
 
 function NoRows({ table }: { table: Table }) {
-  const columns = table.columns.map((column) => `"${column.name}":${exampleValue(column)}`);
+  // The database numbers a single integer key by itself.
+  const given = table.columns.filter(({ name, type }) => !(table.key.includes(name) && /int/i.test(type)));
+  const columns = given.map((column) => `"${column.name}":${exampleValue(column)}`);
   const path = `/v1/tables/${encodeURIComponent(table.name)}`;
   return (
     <Empty title={`${table.name} has no row yet`}>
-      <p>Insert one, from here or from any program, and it is drawn at once:</p>
+      <p>Insert one, with any program or with this command, and it is drawn at once:</p>
       <Command
         text={`curl -H 'content-type: application/json' -d '{${columns.join(',')}}' ${location.origin}${path}`}
       />
@@ -198,6 +209,7 @@ function NoRows({ table }: { table: Table }) {
 }
 
 function exampleValue({ name, type }: { name: string; type: string }): string {
-  if (/time|^ts$|_at$/i.test(name)) return /char|text/i.test(type) ? '"2025-01-31 12:00:00"' : String(Date.now());
-  return /char|text|clob/i.test(type) ? '"text"' : '1';
+  const isText = /char|text|clob/i.test(type);
+  if (guessTimeColumn([{ name, type }], []) === null) return isText ? '"text"' : '1';
+  return isText ? `"${new Date().toISOString()}"` : String(Date.now());
 }

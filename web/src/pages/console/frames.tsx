@@ -142,6 +142,7 @@ function FrameList({ frames, subscribed, paused }: ListProps) {
     <ol
       className="frame-list"
       ref={list}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keys
       tabIndex={0}
       aria-label="Frames, oldest first"
       onScroll={(event) => {

@@ -84,6 +84,7 @@ export function Grid({ table, columns, snapshot, sort, onSort, empty }: Props) {
   return (
     <div className="grid-area" data-open={opened !== undefined || undefined}>
       <div className="card grid-card">
+        {/* biome-ignore lint/a11y/useSemanticElements: see the body */}
         <div
           className="grid"
           ref={scroller}
@@ -180,22 +181,36 @@ function useWidths(columns: readonly Column[], snapshot: LiveSnapshot): readonly
   return useMemo(() => columnWidths(columns, snapshot.rows), [names, ready]);
 }
 
+/** Where a key leads from a cell; `null` for keys that do not move. */
 function move(at: Cell, event: KeyboardEvent, rows: number, columns: number, page: number): Cell | null {
-  const far = event.ctrlKey || event.metaKey;
-  const to: Record<string, () => [number, number]> = {
-    ArrowUp: () => [at.row - 1, at.column],
-    ArrowDown: () => [at.row + 1, at.column],
-    ArrowLeft: () => [at.row, at.column - 1],
-    ArrowRight: () => [at.row, at.column + 1],
-    PageUp: () => [at.row - page, at.column],
-    PageDown: () => [at.row + page, at.column],
-    Home: () => [far ? 0 : at.row, 0],
-    End: () => [far ? rows - 1 : at.row, columns - 1],
-  };
-  const target = to[event.key]?.();
-  if (target === undefined) return null;
+  const target = moved(at, event, rows, columns, page);
+  if (target === null) return null;
   const within = (value: number, length: number) => Math.max(0, Math.min(length - 1, value));
-  return { row: within(target[0], rows), column: within(target[1], columns) };
+  return { row: within(target.row, rows), column: within(target.column, columns) };
+}
+
+function moved({ row, column }: Cell, event: KeyboardEvent, rows: number, columns: number, page: number): Cell | null {
+  const far = event.ctrlKey || event.metaKey;
+  switch (event.key) {
+    case 'ArrowUp':
+      return { row: row - 1, column };
+    case 'ArrowDown':
+      return { row: row + 1, column };
+    case 'ArrowLeft':
+      return { row, column: column - 1 };
+    case 'ArrowRight':
+      return { row, column: column + 1 };
+    case 'PageUp':
+      return { row: row - page, column };
+    case 'PageDown':
+      return { row: row + page, column };
+    case 'Home':
+      return { row: far ? 0 : row, column: 0 };
+    case 'End':
+      return { row: far ? rows - 1 : row, column: columns - 1 };
+    default:
+      return null;
+  }
 }
 
 function reveal(element: HTMLElement | null, { row, column }: Cell, widths: readonly number[]): void {
@@ -227,7 +242,13 @@ function Head({ columns, tableKey, sort, onSort }: HeadProps) {
         return (
           // biome-ignore lint/a11y/useSemanticElements: see the body
           // biome-ignore lint/a11y/useFocusableInteractive: the button inside has it
-          <div key={name} className="grid-column" role="columnheader" aria-sort={sorted}>
+          <div
+            key={name}
+            className="grid-column"
+            data-end={isNumericType(type) || undefined}
+            role="columnheader"
+            aria-sort={sorted}
+          >
             <button type="button" onClick={() => onSort({ column: name, descending: sorted === 'ascending' })}>
               <span className="grid-name">{name}</span>
               {sorted !== 'none' && <Icon name={sorted === 'ascending' ? 'up' : 'down'} />}

@@ -8,7 +8,8 @@ import { navigate, useAddress, useLink } from '../../shell/router';
 import { Select } from '../../ui/choice';
 import { Command, Empty, Skeleton } from '../../ui/empty';
 import { FilterBox } from '../../ui/filter-box';
-import { quoteName, useTables } from '../../ui/schema';
+import { useTables } from '../../ui/schema';
+import { quoteName } from '../../ui/sql';
 import { formatTableView, LIMITS, parseTableView, type TableView } from './address';
 import { Grid } from './grid';
 
@@ -41,7 +42,7 @@ function TableList({ tables, current }: { tables: readonly Table[]; current: str
     <nav className="table-list card" aria-label="Tables">
       <h2>Tables</h2>
       <ul>
-        {tables.map(({ name, columns }) => (
+        {tables.map(({ name }) => (
           <li key={name}>
             <a
               href={`/tables?table=${encodeURIComponent(name)}`}
@@ -49,9 +50,6 @@ function TableList({ tables, current }: { tables: readonly Table[]; current: str
               aria-current={name === current ? 'page' : undefined}
             >
               <span className="table-name">{name}</span>
-              <span className="table-size" title={`${columns.length} columns`}>
-                {columns.length}
-              </span>
             </a>
           </li>
         ))}
@@ -151,8 +149,7 @@ function Count({ rows, limit, status }: { rows: number; limit: number; status: s
   if (status === 'loading') return <span className="row-count">Reading rows</span>;
   return (
     <span className="row-count">
-      <strong>{formatCount(rows)}</strong> {rows === 1 ? 'row' : 'rows'}
-      {rows >= limit && ' (the first)'}
+      {rows >= limit && 'First'} <strong>{formatCount(rows)}</strong> {rows === 1 ? 'row' : 'rows'}
       {status === 'reconnecting' && <span className="note note-strong">not up to date</span>}
     </span>
   );
