@@ -23,7 +23,7 @@ export interface Projection {
 export function project(tracks: readonly Track[], from: number, to: number, cells: number): Projection {
   const ranges = tracks.map((track) => visible(track, from, to));
   const points = ranges.reduce((sum, range) => sum + range.end - range.start, 0);
-  return points <= cells * 2 ? union(ranges) : grid(ranges, (to - from) / cells);
+  return points <= cells * 2 ? union(ranges) : grid(ranges, from, to, Math.max(1, Math.round(cells)));
 }
 
 interface Range {
@@ -50,55 +50,57 @@ function union(ranges: readonly Range[]): Projection {
   });
 }
 
-/** Cells lie at multiples of their width, so that a sliding window does not make the line shimmer. */
-function grid(ranges: readonly Range[], width: number): Projection {
-  const cells = new Set<number>();
-  for (const { track, start, end } of ranges) {
-    for (let i = start; i < end; i += 1) cells.add(Math.floor(track.at(i) / width));
-  }
-  const sorted = Float64Array.from(cells).sort();
-  const x = Array.from(sorted, (cell) => (cell + 0.5) * width);
-  return collect(ranges, x, (time, cursor) => {
-    const cell = Math.floor(time / width);
-    while ((sorted[cursor] ?? 0) < cell) cursor += 1;
-    return cursor;
-  });
+/**
+ * Cells lie at multiples of their width, so that a sliding window does not make the line shimmer. The points beyond the edges
+ * keep their own times, so that the line reaches the edge at its own slope.
+ */
+function grid(ranges: readonly Range[], from: number, to: number, cells: number): Projection {
+  const width = (to - from) / cells;
+  const first = Math.floor(from / width);
+  const count = Math.floor(to / width) - first + 3;
+  const x = Array.from({ length: count }, (_, i) => (first + i - 0.5) * width);
+  const filled = ranges.filter(({ start, end }) => start < end);
+  x[0] = Math.min(x[0] ?? from, ...filled.map(({ track, start }) => track.at(start)));
+  x[count - 1] = Math.max(x[count - 1] ?? to, ...filled.map(({ track, end }) => track.at(end - 1)));
+  const place = (time: number) => Math.min(count - 1, Math.max(0, Math.floor(time / width) - first + 1));
+  return collect(ranges, x, place);
 }
 
 /** Sums up each track's points at the position that `place` gives for their time, searching on from the last one. */
-function collect(ranges: readonly Range[], x: number[], place: (time: number, cursor: number) => number): Projection {
+function collect(ranges: readonly Range[], x: number[], place: Place): Projection {
   const lines = ranges.flatMap((range) => range.track.avg.map((_, column) => line(range, column, x.length, place)));
   return { x, lines };
 }
 
-function line(
-  { track, start, end }: Range,
-  column: number,
-  length: number,
-  place: (time: number, cursor: number) => number,
-): Line {
+type Place = (time: number, cursor: number) => number;
+
+function line({ track, start, end }: Range, column: number, length: number, place: Place): Line {
+  const { time, count } = track;
+  const [avgs, mins, maxs] = [track.avg[column], track.min[column], track.max[column]];
   const avg = new Array<Drawn>(length).fill(undefined);
   const min = avg.slice();
   const max = avg.slice();
-  const weight = new Float64Array(length);
   let banded = false;
   let cursor = 0;
-  for (let i = start; i < end; i += 1) {
-    cursor = place(track.at(i), cursor);
-    const value = track.avg[column]?.[i] ?? Number.NaN;
-    if (Number.isNaN(value)) {
-      if (avg[cursor] === undefined) avg[cursor] = min[cursor] = max[cursor] = null;
-      continue;
-    }
-    const count = track.count[i] ?? 1;
-    const before = weight[cursor] ?? 0;
-    const low = track.min[column]?.[i] ?? value;
-    const high = track.max[column]?.[i] ?? value;
-    weight[cursor] = before + count;
-    avg[cursor] = before === 0 ? value : ((avg[cursor] ?? 0) * before + value * count) / (before + count);
-    min[cursor] = before === 0 ? low : Math.min(min[cursor] ?? low, low);
-    max[cursor] = before === 0 ? high : Math.max(max[cursor] ?? high, high);
-    banded ||= before + count > 1;
+  // Points come in the order of time, so one position is summed up after the other.
+  for (let i = start; i < end; ) {
+    cursor = place(time[i] ?? 0, cursor);
+    let [weight, sum, low, high] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    do {
+      const value = avgs?.[i] ?? Number.NaN;
+      if (!Number.isNaN(value)) {
+        weight += count[i] ?? 1;
+        sum += value * (count[i] ?? 1);
+        low = Math.min(low, mins?.[i] ?? value);
+        high = Math.max(high, maxs?.[i] ?? value);
+      }
+      i += 1;
+    } while (i < end && place(time[i] ?? 0, cursor) === cursor);
+    banded ||= weight > 1;
+    const some = weight > 0;
+    avg[cursor] = some ? sum / weight : null;
+    min[cursor] = some ? low : null;
+    max[cursor] = some ? high : null;
   }
   return { avg, min, max, banded };
 }
