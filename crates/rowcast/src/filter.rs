@@ -48,7 +48,12 @@ impl Filter {
     }
 
     /// Ties the names to the table's columns, and `claims.x` to the claims.
-    pub fn bind(&self, _table: &Table, _dialect: Dialect, _claims: &Map<String, Json>) -> Result<Predicate, FilterError> {
+    pub fn bind(
+        &self,
+        _table: &Table,
+        _dialect: Dialect,
+        _claims: &Map<String, Json>,
+    ) -> Result<Predicate, FilterError> {
         unimplemented!()
     }
 }
