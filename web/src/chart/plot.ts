@@ -254,7 +254,7 @@ export class Plot {
         width,
         height: Math.max(this.host.clientHeight, 120),
         ms: 1,
-        padding: [12, 12, 0, 0],
+        padding: [12, 28, 0, 0],
         legend: { show: false },
         scales: {
           x: { time: isTime, auto: false, range: (_, min, max) => [min, max] },
