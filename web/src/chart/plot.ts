@@ -302,7 +302,7 @@ export class Plot {
       },
       {
         ...shared,
-        space: 44,
+        space: 52,
         gap: 8,
         size: (u, labels) => axisWidth(u, labels, font),
         grid: { stroke: grid, width: 1 },
