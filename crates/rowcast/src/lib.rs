@@ -2,6 +2,13 @@
 
 pub mod event;
 pub mod filter;
+pub mod gateway;
+pub mod hub;
+pub mod ingest;
 pub mod log;
+pub mod protocol;
+pub mod session;
 pub mod source;
+mod sqlite;
 pub mod store;
+pub mod transport;

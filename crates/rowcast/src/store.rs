@@ -127,6 +127,12 @@ pub struct SeriesQuery {
 /// A chart's history.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Series {
+    /// Which transactions the series contains.
+    #[serde(skip)]
+    pub mark: Mark,
+    /// The source's place at that moment, for [`Store::reached`].
+    #[serde(skip)]
+    pub place: Place,
     /// The first time of the first bucket.
     pub from: f64,
     /// The end of the last bucket.

@@ -24,7 +24,7 @@ impl Value {
             Value::Number(digits) => write_number(digits, out),
             Value::Text(text) => write_text(text, out),
             Value::Bytes(bytes) => write_bytes(bytes, out),
-            Value::Json(json) => out.extend_from_slice(json.as_bytes()),
+            Value::Json(json) => write_document(json, out),
         }
     }
 
@@ -56,6 +56,11 @@ impl Row {
         }
         out.push(b'}');
     }
+}
+
+/// Appends a JSON document on one line: line breaks in it are white space, for a string has none.
+pub(crate) fn write_document(json: &str, out: &mut Vec<u8>) {
+    out.extend(json.bytes().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }));
 }
 
 /// Appends `text` as a JSON string.

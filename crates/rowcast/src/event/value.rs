@@ -37,3 +37,22 @@ impl From<Vec<Value>> for Row {
         Self { values: values.into() }
     }
 }
+
+impl Value {
+    /// Roughly the bytes that the value takes in memory.
+    pub fn weight(&self) -> usize {
+        let inside = match self {
+            Value::Number(text) | Value::Text(text) | Value::Json(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + inside
+    }
+}
+
+impl Row {
+    /// Roughly the bytes that the row takes in memory.
+    pub fn weight(&self) -> usize {
+        self.values.iter().map(Value::weight).sum()
+    }
+}

@@ -1,0 +1,250 @@
+//! Joins the rooms: a database, a log, a hub and doors become one gateway.
+//!
+//! The only place that knows all of them.
+
+mod pump;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::session::Limits;
+pub use crate::transport::Origins;
+
+use crate::hub::Hub;
+use crate::ingest::Ingest;
+use crate::ingest::pull::{HttpPull, Pulling};
+use crate::log::Log;
+use crate::log::Retention;
+use crate::log::local::{LocalLog, LogSettings};
+use crate::log::memory::MemoryLog;
+use crate::session::{self, Node};
+use crate::source::Source;
+use crate::source::sqlite::SqliteSource;
+use crate::sqlite::SqliteSettings;
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+use crate::transport::{Doors, router};
+use pump::Pump;
+use status::Board;
+
+/// A database to make live.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// A file of SQLite.
+    Sqlite {
+        /// Names it in the log and in Console.
+        name: String,
+        /// Where it is. Made if it is not there.
+        path: PathBuf,
+        /// How it is read.
+        settings: SqliteSettings,
+    },
+}
+
+impl Database {
+    /// A file of SQLite.
+    pub fn sqlite(name: impl Into<String>, path: impl AsRef<Path>, settings: SqliteSettings) -> Self {
+        Self::Sqlite { name: name.into(), path: path.as_ref().to_owned(), settings }
+    }
+}
+
+/// Where the log is kept.
+#[derive(Debug, Clone)]
+pub enum LogPlace {
+    /// In files of this folder.
+    Directory(PathBuf, LogSettings),
+    /// Nowhere: positions end with the process.
+    Memory,
+}
+
+/// Why a gateway does not start. Says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+/// What goes into a [`Gateway`].
+#[derive(Debug)]
+pub struct Builder {
+    database: Option<Database>,
+    log: LogPlace,
+    limits: Limits,
+    origins: Origins,
+    pulls: Vec<HttpPull>,
+}
+
+/// A running gateway. Mount its [`router`](Gateway::router) wherever you like.
+pub struct Gateway {
+    node: Arc<Node>,
+    board: Arc<Board>,
+    origins: Origins,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    pulls: Vec<Arc<parking_lot::Mutex<Option<Pulling>>>>,
+}
+
+impl Gateway {
+    /// Begins with no database, a log in memory, and the default limits.
+    pub fn builder() -> Builder {
+        Builder {
+            database: None,
+            log: LogPlace::Memory,
+            limits: Limits::default(),
+            origins: Origins::default(),
+            pulls: Vec::new(),
+        }
+    }
+
+    /// Everything under `/v1`, for your own axum program.
+    ///
+    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()` to see clients' addresses in the status.
+    pub fn router(&self) -> Router {
+        let (node, board) = (self.node.clone(), self.board.clone());
+        let status = Arc::new(move || status::status(&node, &board));
+        router(Doors { node: self.node.clone(), origins: self.origins.clone(), status })
+    }
+
+    /// Writes rows, as the HTTP doors do.
+    pub fn ingest(&self) -> Ingest {
+        self.node.ingest.clone()
+    }
+
+    /// How it is: what `/v1/status` says.
+    pub fn status(&self) -> serde_json::Value {
+        status::status(&self.node, &self.board)
+    }
+
+    /// Brings the `metrics` crate's gauges up to date: call it before they are scraped.
+    pub fn record_metrics(&self) {
+        status::record_metrics(&self.node, &self.board);
+    }
+
+    /// Whether changes flow; if not, the reason for people.
+    pub fn ready(&self) -> Result<(), String> {
+        self.board.ready()
+    }
+
+    /// Asks all clients to go, `per_second` of them each second, and to come back after `retry`.
+    pub async fn drain(&self, per_second: u32, retry: Duration) {
+        self.node.drain(per_second, retry).await;
+    }
+
+    /// Stops reading the database and makes the log safe on disk.
+    pub async fn stop(self) {
+        for pull in &self.pulls {
+            let pulling = pull.lock().take();
+            if let Some(pulling) = pulling {
+                pulling.stop().await;
+            }
+        }
+        self.stop.cancel();
+        for task in self.tasks {
+            // A task that panicked has said so already.
+            let _ = task.await;
+        }
+        if let Err(error) = self.node.log.flush().await {
+            tracing::error!(%error, "the log could not be made safe on disk");
+        }
+    }
+}
+
+impl Builder {
+    /// The database to make live.
+    pub fn database(mut self, database: Database) -> Self {
+        self.database = Some(database);
+        self
+    }
+
+    /// Where the log is kept.
+    pub fn log(mut self, place: LogPlace) -> Self {
+        self.log = place;
+        self
+    }
+
+    /// What a client may cost.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Whose pages may connect.
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// A stream to pull rows from.
+    pub fn ingest(mut self, pull: HttpPull) -> Self {
+        self.pulls.push(pull);
+        self
+    }
+
+    /// Opens the log and the database, sets capture up, and begins.
+    pub async fn start(self) -> Result<Gateway, StartError> {
+        let database = self.database.ok_or_else(|| StartError("no database was given".into()))?;
+        let log = open_log(self.log).await?;
+        let (mut source, store, name) = open_database(database)?;
+        source.setup().await.map_err(|error| StartError(error.to_string()))?;
+        let hub = Hub::new(log.clone());
+        let stop = CancellationToken::new();
+        let board = Arc::new(Board::new(&name));
+        let database = session::Database { store, source: name };
+        let node = Arc::new(Node::new(hub.clone(), log.clone(), database, self.limits));
+        let mut pump = Pump::new(source, log.clone(), board.clone());
+        pump.start().await.map_err(|error| StartError(error.to_string()))?;
+        let tasks = vec![tokio::spawn(hub.run(stop.clone())), tokio::spawn(pump.run(stop.clone()))];
+        let pulls = start_pulls(self.pulls, &node, &board)?;
+        Ok(Gateway { node, board, origins: self.origins, stop, tasks, pulls })
+    }
+}
+
+fn start_pulls(
+    pulls: Vec<HttpPull>,
+    node: &Node,
+    board: &Board,
+) -> Result<Vec<Arc<parking_lot::Mutex<Option<Pulling>>>>, StartError> {
+    let start = |pull: HttpPull| {
+        let name = pull.name.clone();
+        let pulling = pull.start(node.ingest.clone()).map_err(|e| StartError(format!("ingest `{name}`: {e}")))?;
+        let pulling = Arc::new(parking_lot::Mutex::new(Some(pulling)));
+        board.add_pull(pulling.clone());
+        Ok(pulling)
+    };
+    pulls.into_iter().map(start).collect()
+}
+
+async fn open_log(place: LogPlace) -> Result<Arc<dyn Log>, StartError> {
+    match place {
+        LogPlace::Memory => Ok(Arc::new(MemoryLog::new(Retention::default()))),
+        LogPlace::Directory(path, settings) => {
+            let opened = tokio::task::spawn_blocking(move || LocalLog::open(path, settings)).await;
+            let log = opened.map_err(|e| StartError(e.to_string()))?.map_err(|e| StartError(e.to_string()))?;
+            Ok(Arc::new(log))
+        }
+    }
+}
+
+type Opened = (Box<dyn Source>, Arc<dyn Store>, Arc<str>);
+
+fn open_database(database: Database) -> Result<Opened, StartError> {
+    match database {
+        Database::Sqlite { name, path, settings } => {
+            let source = SqliteSource::new(&name, &path, settings.clone());
+            let store = SqliteStore::open(&path, settings).map_err(|error| StartError(error.to_string()))?;
+            Ok((Box::new(source), Arc::new(store), name.into()))
+        }
+    }
+}
+
+/// How long after the last append the log is made safe on disk, so that the database may forget.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// Now, for people.
+fn since(start: Instant) -> u64 {
+    start.elapsed().as_millis() as u64
+}

@@ -1,0 +1,219 @@
+//! Follows the log and hands each event to those who subscribed to it.
+//!
+//! Matches and fans out. Knows no snapshots and no positions of clients: that is `session`.
+
+mod index;
+mod queue;
+mod topic;
+mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use index::{Delivered, Interest, Member, SessionKey, commit};
+pub use queue::{Closing, Item, ItemKind, Queue, SubscriptionKey, Taken};
+pub use view::{Run, seen, transactions};
+
+use crate::event::{Body, Event, Position};
+use crate::log::{Log, ReadError};
+use crate::protocol::encode::message_body;
+use index::Index;
+
+/// How much of the log is dispatched in one go: enough to be cheap, small enough that others get the lock.
+const EVENTS_MAX: usize = 2048;
+const BYTES_MAX: usize = 4 << 20;
+
+/// The hub of one node.
+pub struct Hub {
+    log: Arc<dyn Log>,
+    state: Mutex<State>,
+    progress: watch::Sender<Position>,
+    events: AtomicU64,
+}
+
+struct State {
+    index: Index,
+    /// Everything up to here has been queued for those who are members.
+    dispatched: Position,
+}
+
+/// What the hub has done and holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubStatus {
+    /// Subscriptions that are live.
+    pub subscriptions: usize,
+    /// Different filters among them.
+    pub filters: usize,
+    /// Events dispatched since the start.
+    pub events: u64,
+    /// Frames and bytes queued since the start.
+    pub delivered: Delivered,
+}
+
+impl Hub {
+    /// A hub that begins at the log's head.
+    pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
+        let dispatched = log.head();
+        let state = Mutex::new(State { index: Index::default(), dispatched });
+        Arc::new(Self { log, state, progress: watch::Sender::new(dispatched), events: AtomicU64::new(0) })
+    }
+
+    /// Follows the log until told to stop.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut appended = self.log.watch();
+        let mut ephemeral = self.log.ephemeral();
+        loop {
+            appended.mark_unchanged();
+            self.catch_up().await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = appended.changed() => if changed.is_err() { return },
+                message = ephemeral.recv() => match message {
+                    Ok(message) => {
+                        let body = message_body(&message, None, now_ms());
+                        self.state.lock().index.send_message(&message.channel, None, &body);
+                    }
+                    Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "ephemeral messages came faster than they could be sent; some were dropped"),
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
+    async fn catch_up(&self) {
+        loop {
+            let from = self.dispatched();
+            match self.log.read(from, EVENTS_MAX, BYTES_MAX).await {
+                Ok(events) if events.is_empty() => return,
+                Ok(events) => {
+                    if !self.dispatch(&events) {
+                        return;
+                    }
+                }
+                Err(ReadError::Gap { head, .. }) => {
+                    // Only when retention outran the hub: sessions that join now begin at the head, and members hear of it
+                    // when they read the log themselves.
+                    tracing::error!(%from, %head, "the hub fell behind what the log keeps; raise the log's retention");
+                    self.state.lock().dispatched = head;
+                    self.progress.send_replace(head);
+                }
+                Err(ReadError::Io(error)) => {
+                    tracing::error!(%error, "the log cannot be read; trying again in a second");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Queues what `events` bring. Returns whether it got further: not while a transaction's end is still to come.
+    fn dispatch(&self, events: &[Arc<Event>]) -> bool {
+        let full = is_full(events);
+        let began = std::time::Instant::now();
+        let mut state = self.state.lock();
+        let from = state.dispatched;
+        for run in transactions(events) {
+            let ends = run.events.len() + offset_of(events, run.events) == events.len();
+            // A transaction whose end is not there yet waits, unless it is too large to be held at once.
+            if !run.complete && ends && !(full && run.events.len() == events.len()) {
+                break;
+            }
+            state.index.dispatch(run);
+            state.dispatched = run.events[run.events.len() - 1].position;
+            self.events.fetch_add(run.events.len() as u64, Ordering::Relaxed);
+        }
+        let now = state.dispatched;
+        drop(state);
+        self.progress.send_replace(now);
+        metrics::histogram!("rowcast_stage_seconds", "stage" => "dispatch").record(began.elapsed());
+        if let Some(event) = events.last() {
+            let age = Duration::from_millis(now_ms().saturating_sub(event.change.time_ms));
+            metrics::histogram!("rowcast_event_age_seconds").record(age);
+        }
+        now != from
+    }
+
+    /// The position up to which every member's frames have been queued.
+    pub fn dispatched(&self) -> Position {
+        self.state.lock().dispatched
+    }
+
+    /// Returns when everything up to `position` has been dispatched.
+    pub async fn reached(&self, position: Position) {
+        // The hub lives as long as the sender, so this never fails.
+        let _ = self.progress.subscribe().wait_for(|now| *now >= position).await;
+    }
+
+    /// Makes a member of a subscription and returns the position after which its frames are queued.
+    ///
+    /// `open` says that the client has seen part of a transaction whose end is still to come.
+    pub fn join(
+        &self,
+        queue: &Arc<Queue>,
+        session: SessionKey,
+        subscription: SubscriptionKey,
+        interest: Interest,
+        open: bool,
+    ) -> Position {
+        let mut state = self.state.lock();
+        state.index.join(interest, Member { session, subscription, queue: queue.clone() }, open);
+        state.dispatched
+    }
+
+    /// Ends the memberships of a session whose queue overflowed, and lets the queue begin anew.
+    pub fn abandon(
+        &self,
+        queue: &Queue,
+        session: SessionKey,
+        subscriptions: impl IntoIterator<Item = SubscriptionKey>,
+    ) {
+        let mut state = self.state.lock();
+        for subscription in subscriptions {
+            state.index.leave(session, subscription);
+        }
+        queue.begin_anew();
+    }
+
+    /// Ends memberships.
+    pub fn leave(&self, session: SessionKey, subscriptions: impl IntoIterator<Item = SubscriptionKey>) {
+        let mut state = self.state.lock();
+        for subscription in subscriptions {
+            state.index.leave(session, subscription);
+        }
+    }
+
+    /// Counts, for people.
+    pub fn status(&self) -> HubStatus {
+        let state = self.state.lock();
+        let (subscriptions, filters) = state.index.counts();
+        let events = self.events.load(Ordering::Relaxed);
+        HubStatus { subscriptions, filters, events, delivered: state.index.delivered }
+    }
+}
+
+/// Whether a read stopped at its limit rather than at the head.
+fn is_full(events: &[Arc<Event>]) -> bool {
+    events.len() >= EVENTS_MAX || events.iter().map(|event| weight(event)).sum::<usize>() >= BYTES_MAX / 2
+}
+
+/// Roughly what an event takes in memory.
+fn weight(event: &Event) -> usize {
+    match &event.change.body {
+        Body::Row(change) => [&change.old, &change.new].into_iter().flatten().map(|row| row.weight()).sum(),
+        Body::Message(message) => message.json.len(),
+        Body::Reset { .. } => 64,
+    }
+}
+
+fn offset_of(all: &[Arc<Event>], part: &[Arc<Event>]) -> usize {
+    (part[0].position.offset.0 - all[0].position.offset.0) as usize
+}
+
+pub(crate) fn now_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

@@ -1,0 +1,106 @@
+//! What an event is to a subscription: whether it matches, and as what.
+//!
+//! Shared by the hub, which asks for everybody, and by a session that reads the log for itself.
+
+use std::sync::Arc;
+
+use crate::event::{Body, Event, Op, RowChange};
+use crate::filter::Predicate;
+use crate::protocol::encode::Seen;
+
+/// What a change is to the rows that `predicate` keeps: `None` where it does not concern them.
+pub fn seen(predicate: Option<&Predicate>, change: &RowChange) -> Option<Seen> {
+    let same = |op| Some(Seen { op, cause: None });
+    let Some(predicate) = predicate else { return same(change.op) };
+    let now = change.new.as_ref().is_some_and(|row| predicate.matches(row));
+    match (change.op, &change.old) {
+        (Op::Insert, _) => now.then_some(Seen { op: Op::Insert, cause: None }),
+        (Op::Delete, old) => {
+            old.as_ref().is_some_and(|row| predicate.matches(row)).then_some(Seen { op: Op::Delete, cause: None })
+        }
+        (Op::Update, Some(old)) => match (predicate.matches(old), now) {
+            (true, true) => same(Op::Update),
+            (false, true) => Some(Seen { op: Op::Insert, cause: Some(Op::Update) }),
+            (true, false) => Some(Seen { op: Op::Delete, cause: Some(Op::Update) }),
+            (false, false) => None,
+        },
+        // The old row is unknown: whoever held it must drop it, and others lose nothing.
+        (Op::Update, None) if now => same(Op::Update),
+        (Op::Update, None) => Some(Seen { op: Op::Delete, cause: Some(Op::Update) }),
+    }
+}
+
+/// A run of events that belong together.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The events.
+    pub events: &'a [Arc<Event>],
+    /// Whether the last one ends its transaction.
+    pub complete: bool,
+}
+
+/// Cuts events into transactions, in order. The last run may be incomplete; a message or a reset stands alone.
+pub fn transactions(events: &[Arc<Event>]) -> impl Iterator<Item = Run<'_>> {
+    let mut rest = events;
+    std::iter::from_fn(move || {
+        let first = rest.first()?;
+        let (length, complete) = match &first.change.body {
+            Body::Row(_) => transaction_length(rest),
+            Body::Message(_) | Body::Reset { .. } => (1, true),
+        };
+        let (run, after) = rest.split_at(length);
+        rest = after;
+        Some(Run { events: run, complete })
+    })
+}
+
+fn transaction_length(events: &[Arc<Event>]) -> (usize, bool) {
+    let tx = events[0].change.tx;
+    for (i, event) in events.iter().enumerate() {
+        let same = event.change.tx == tx && matches!(event.change.body, Body::Row(_));
+        match (same, event.change.last) {
+            (false, _) => return (i, false),
+            (true, true) => return (i + 1, true),
+            (true, false) => {}
+        }
+    }
+    (events.len(), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Change, Position, Row, Table, TableName};
+
+    fn events(shape: &[(u64, bool)]) -> Vec<Arc<Event>> {
+        let table = Arc::new(Table { name: TableName::bare("t"), columns: vec![], key: vec![] });
+        let event = |(i, &(tx, last)): (usize, &(u64, bool))| {
+            let row = RowChange { table: table.clone(), op: Op::Insert, old: None, new: Some(Row::from(vec![])) };
+            let change = Change { tx, last, time_ms: 0, body: Body::Row(row) };
+            Arc::new(Event { position: Position::new(1, i as u64 + 1), change })
+        };
+        shape.iter().enumerate().map(event).collect()
+    }
+
+    #[track_caller]
+    fn check(shape: &[(u64, bool)], runs: &[(usize, bool)]) {
+        let events = events(shape);
+        let cut: Vec<_> = transactions(&events).map(|run| (run.events.len(), run.complete)).collect();
+        assert_eq!(cut, runs);
+    }
+
+    #[test]
+    fn transactions_end_at_their_last_change() {
+        check(&[(1, true), (2, false), (2, true), (3, true)], &[(1, true), (2, true), (1, true)]);
+    }
+
+    #[test]
+    fn an_open_end_is_said() {
+        check(&[(1, true), (2, false), (2, false)], &[(1, true), (2, false)]);
+    }
+
+    #[test]
+    fn another_transaction_ends_a_run_that_was_never_closed() {
+        check(&[(1, false), (2, true)], &[(1, false), (1, true)]);
+    }
+}

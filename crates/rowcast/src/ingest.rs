@@ -1,0 +1,11 @@
+//! Rows and messages in: decoded, made to fit their table, written in batches, told where they stand.
+//!
+//! Never announces a row: it writes, and the database announces. Leaves HTTP's statuses and messages to `transport`.
+
+pub mod coerce;
+pub mod decode;
+pub mod pipe;
+pub mod pull;
+
+pub use decode::Format;
+pub use pipe::{Cause, Failure, Ingest, Rejected, Report};

@@ -1,0 +1,144 @@
+//! A record made to fit its table: each name a column, each value of the column's type, or the reason why not.
+//!
+//! Nothing is lost on the way: text becomes a number, and a number text, only where every digit stays. NOT NULL, CHECK and
+//! uniqueness are the database's to decide.
+//!
+//! | the column was declared | takes | refuses |
+//! |---|---|---|
+//! | an integer type (`INT`, `BIGINT`, …) | integers, also as text or as `37.0`; `true` and `false` as 1 and 0 | fractions, beyond 64 bits, other text |
+//! | `REAL`, `FLOAT`, `DOUBLE …` | numbers, also as text; `true` and `false` | NaN, the infinities, beyond a double |
+//! | `NUMERIC`, `DECIMAL`, `NUMBER`, `MONEY` | numbers, also as text, with all their digits; `true` and `false` | as above |
+//! | `BOOL …` | `true`, `false`, integers, also as text | other text, fractions |
+//! | `…CHAR…`, `TEXT`, `CLOB`, `STRING` | text; numbers, `true`, `false`, objects and arrays as they were written | – |
+//! | `JSON…` | everything, as its JSON; text as it is | – |
+//! | `BLOB`, `…BINARY…`, `BYTEA` | text of the form `\x00ff` | everything else |
+//! | anything else (none, `DATETIME`, `UUID`, …) | everything: numbers, text, `true` as 1, objects as their JSON | numbers beyond a double |
+//!
+//! NULL is taken everywhere. A column that is not named gets its default. A column that is named twice is refused, as is a
+//! name that is no column's, unless [`Extra::Ignore`] passes over it.
+
+mod kind;
+mod number;
+
+use std::sync::Arc;
+
+use super::decode::{Field, Fields};
+use crate::event::{Table, Value};
+use kind::Kind;
+
+/// What to do with a name that is no column's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Extra {
+    /// The row is refused.
+    #[default]
+    Refuse,
+    /// The value is passed over: for sources that send more than the table keeps. A row that names no column at all is
+    /// refused all the same.
+    Ignore,
+}
+
+/// The columns that a row sets, with values that fit them.
+pub type Cells = Vec<(usize, Value)>;
+
+/// Why a row does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Misfit {
+    /// The column or the name in question.
+    pub column: Option<Box<str>>,
+    /// What is wrong, beginning with the name where there is one.
+    pub reason: String,
+}
+
+/// Makes rows fit one table.
+#[derive(Debug, Clone)]
+pub struct Coerce {
+    table: Arc<Table>,
+    kinds: Box<[Kind]>,
+    extra: Extra,
+}
+
+impl Coerce {
+    /// For rows of this table.
+    pub fn new(table: Arc<Table>, extra: Extra) -> Self {
+        let kinds = table.columns.iter().map(|column| Kind::of(&column.declared)).collect();
+        Self { table, kinds, extra }
+    }
+
+    /// The table that rows are made to fit.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The columns that the record sets, in the record's order.
+    pub fn row(&self, fields: Fields) -> Result<Cells, Misfit> {
+        let named = fields.0.len();
+        let mut cells = Cells::with_capacity(named.min(self.kinds.len()));
+        for (name, field) in fields.0 {
+            let Some(index) = self.table.column(&name) else {
+                match self.extra {
+                    Extra::Ignore => continue,
+                    Extra::Refuse => return Err(self.unknown(name)),
+                }
+            };
+            if cells.iter().any(|(other, _)| *other == index) {
+                return Err(misfit(&name, "given twice".into()));
+            }
+            let value = self.kinds[index].value(field).map_err(|reason| misfit(&name, reason))?;
+            cells.push((index, value));
+        }
+        if cells.is_empty() && (named > 0 || self.extra == Extra::Ignore) {
+            let reason = format!("names no column of `{}`", self.table.name);
+            return Err(Misfit { column: None, reason });
+        }
+        Ok(cells)
+    }
+
+    fn unknown(&self, name: Box<str>) -> Misfit {
+        let columns = self.table.columns.iter().map(|column| &*column.name);
+        let hint = nearest(&name, columns).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let reason = format!("`{}` has no column `{}`{hint}", self.table.name, short(&name));
+        Misfit { column: Some(short(&name).into()), reason }
+    }
+}
+
+fn misfit(name: &str, reason: String) -> Misfit {
+    Misfit { column: Some(name.into()), reason: format!("{}: {reason}", short(name)) }
+}
+
+/// How much of a value or name a reason shows.
+const SHOWN_CHARS: usize = 40;
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The name that was probably meant.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Comparing costs the product of the lengths.
+    if name.len() > 64 {
+        return None;
+    }
+    let name = name.to_lowercase();
+    names
+        .map(|other| (strsim::jaro_winkler(&name, &other.to_lowercase()), other))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| other)
+}
+
+/// A value for people: as JSON would write it, at most [`SHOWN_CHARS`] characters of it.
+fn shown(field: &Field) -> String {
+    match field {
+        Field::Null => "null".into(),
+        Field::Bool(b) => b.to_string(),
+        Field::Number(text) | Field::Json(text) => short(text),
+        Field::Text(text) => format!("{:?}", short(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! The native protocol's messages: what a client may say, and what it hears. Pure.
+//!
+//! `docs/protocol.md` is its home; `docs/protocol/vectors.json` holds an example of each message for every implementation.
+//! The two messages of the hot path, `change` and `snapshot`, are written by [`encode`] and have the same shape.
+
+mod client;
+pub mod encode;
+mod problem;
+mod server;
+
+pub use client::{ClientMessage, Insert, Publish, SnapshotWish, Subscribe};
+pub use problem::{At, Code, Problem};
+pub use server::{ColumnType, GapReason, Limits, Rejected, ServerMessage};
+
+/// The number of this protocol, said in `hello`.
+pub const VERSION: u32 = 1;

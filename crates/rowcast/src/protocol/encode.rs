@@ -1,0 +1,256 @@
+//! Messages as the bytes that go out, for each wire format.
+//!
+//! The body of a change is written once for each projection and shared by every subscription that sees it; only the
+//! envelope differs.
+
+use bytes::Bytes;
+
+use super::{ColumnType, ServerMessage};
+use crate::event::json::{write_document, write_text};
+use crate::event::{Event, Message, Op, Position, Row, RowChange, Table};
+
+/// How messages are put on the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// One JSON object in a text frame.
+    WebSocket,
+    /// An event of a stream: one subscription for each stream, so that messages have no `id`.
+    Sse,
+}
+
+/// Which columns of a table a subscription sees, and whether it sees old rows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Projection {
+    /// Indexes of the table's columns, in the order of the client's wish.
+    pub columns: Box<[usize]>,
+    /// Changes carry the old row.
+    pub old: bool,
+}
+
+/// What a change of a table is to a subscription with a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// What happened to the result.
+    pub op: Op,
+    /// What happened to the table, where that is something else.
+    pub cause: Option<Op>,
+}
+
+/// Everything of a `change` after its `id`, closing brace included.
+pub fn change_body(event: &Event, change: &RowChange, seen: Seen, projection: &Projection, last: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let row = match seen.op {
+        Op::Delete => change.old.as_ref().unwrap_or_else(|| change.row()),
+        Op::Insert | Op::Update => change.row(),
+    };
+    out.extend_from_slice(b"\"op\":\"");
+    out.extend_from_slice(seen.op.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"row\":");
+    row.write_json(&change.table, projection.columns.iter().copied(), &mut out);
+    if let (true, Some(old)) = (projection.old, &change.old) {
+        out.extend_from_slice(b",\"old\":");
+        old.write_json(&change.table, projection.columns.iter().copied(), &mut out);
+    }
+    out.extend_from_slice(b",\"key\":");
+    write_key(&change.table, row, &mut out);
+    if let Some(old) = moved_from(change, seen) {
+        out.extend_from_slice(b",\"old_key\":");
+        write_key(&change.table, old, &mut out);
+    }
+    if let Some(cause) = seen.cause {
+        out.extend_from_slice(b",\"cause\":\"");
+        out.extend_from_slice(cause.as_str().as_bytes());
+        out.push(b'"');
+    }
+    write_tail(event, last, &mut out);
+    out
+}
+
+/// The old row of an update that changed the key.
+fn moved_from(change: &RowChange, seen: Seen) -> Option<&Row> {
+    let (old, new) = (change.old.as_ref()?, change.new.as_ref()?);
+    let same = change.table.key.iter().all(|&i| old.values[i] == new.values[i]);
+    (seen.op == Op::Update && !same).then_some(old)
+}
+
+fn write_tail(event: &Event, last: bool, out: &mut Vec<u8>) {
+    use std::io::Write;
+    let last = if last { "true" } else { "false" };
+    let (tx, time) = (event.change.tx, event.change.time_ms);
+    write!(out, ",\"position\":\"{}\",\"tx\":{tx},\"last\":{last},\"time\":{time}}}", event.position)
+        .expect("a vector takes all");
+}
+
+fn write_key(table: &Table, row: &Row, out: &mut Vec<u8>) {
+    if table.key.is_empty() {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    for (i, &column) in table.key.iter().enumerate() {
+        out.push(if i == 0 { b'[' } else { b',' });
+        match &row.values[column] {
+            crate::event::Value::Unchanged => out.extend_from_slice(b"null"),
+            value => value.write_json(out),
+        }
+    }
+    out.push(b']');
+}
+
+/// Everything of a `message` after its `id`. Without `position` it was ephemeral.
+pub fn message_body(message: &Message, position: Option<Position>, time_ms: u64) -> Vec<u8> {
+    use std::io::Write;
+    let mut out = Vec::with_capacity(64 + message.json.len());
+    out.extend_from_slice(b"\"event\":");
+    write_text(&message.event, &mut out);
+    out.extend_from_slice(b",\"data\":");
+    write_document(&message.json, &mut out);
+    if let Some(position) = position {
+        write!(out, ",\"position\":\"{position}\"").expect("a vector takes all");
+    }
+    write!(out, ",\"time\":{time_ms}}}").expect("a vector takes all");
+    out
+}
+
+/// A whole frame from a body: `kind` is the message's type, `id` the subscription's id as JSON.
+pub fn frame(wire: Wire, kind: &str, id: &str, position: Option<Position>, body: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(body.len() + id.len() + 96);
+    match wire {
+        Wire::WebSocket => {
+            for part in ["{\"type\":\"", kind, "\",\"id\":", id, ","] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            out.extend_from_slice(body);
+        }
+        Wire::Sse => {
+            open_sse(kind, position, &mut out);
+            for part in ["{\"type\":\"", kind, "\","] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            out.extend_from_slice(body);
+            out.extend_from_slice(b"\n\n");
+        }
+    }
+    out.into()
+}
+
+fn open_sse(kind: &str, position: Option<Position>, out: &mut Vec<u8>) {
+    use std::io::Write;
+    if let Some(position) = position {
+        write!(out, "id: {position}\n").expect("a vector takes all");
+    }
+    write!(out, "event: {kind}\ndata: ").expect("a vector takes all");
+}
+
+/// Any other message as a frame; `position` is the SSE event's `id:`.
+pub fn reply(wire: Wire, message: &ServerMessage, position: Option<Position>) -> Bytes {
+    match wire {
+        Wire::WebSocket => message.to_json().into(),
+        Wire::Sse => {
+            let mut json = serde_json::to_value(message).expect("a message is always JSON");
+            if let Some(fields) = json.as_object_mut() {
+                fields.shift_remove("id");
+            }
+            let mut out = Vec::new();
+            match message {
+                // A block with only an id moves Last-Event-ID and is no event.
+                ServerMessage::Position { position } => out.extend_from_slice(format!("id: {position}\n\n").as_bytes()),
+                _ => {
+                    open_sse(message.kind(), position, &mut out);
+                    out.extend_from_slice(json.to_string().as_bytes());
+                    out.extend_from_slice(b"\n\n");
+                }
+            }
+            out.into()
+        }
+    }
+}
+
+/// A `snapshot` frame. `head` has the columns and the key and goes into the first one.
+pub fn snapshot(
+    wire: Wire,
+    id: &str,
+    head: Option<(&[ColumnType], &[String])>,
+    table: &Table,
+    projection: &Projection,
+    rows: &[Row],
+    done: bool,
+) -> Bytes {
+    let mut body = Vec::with_capacity(64 + rows.len() * 64);
+    if let Some((columns, key)) = head {
+        body.extend_from_slice(b"\"columns\":");
+        serde_json::to_writer(&mut body, columns).expect("names are always JSON");
+        body.extend_from_slice(b",\"key\":");
+        serde_json::to_writer(&mut body, key).expect("names are always JSON");
+        body.push(b',');
+    }
+    body.extend_from_slice(b"\"rows\":[");
+    for (i, row) in rows.iter().enumerate() {
+        if i > 0 {
+            body.push(b',');
+        }
+        row.write_json(table, projection.columns.iter().copied(), &mut body);
+    }
+    body.extend_from_slice(if done { b"],\"done\":true}" } else { b"],\"done\":false}" });
+    frame(wire, "snapshot", id, None, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::{Body, Change, Column, TableName, Value};
+
+    fn table() -> Arc<Table> {
+        let column = |name: &str, declared: &str| Column { name: name.into(), declared: declared.into() };
+        Arc::new(Table {
+            name: TableName::bare("t"),
+            columns: vec![column("id", "INTEGER"), column("note", "TEXT")],
+            key: vec![0],
+        })
+    }
+
+    fn row(id: i64, note: &str) -> Row {
+        vec![Value::Int(id), Value::Text(note.into())].into()
+    }
+
+    fn update(old: Row, new: Row) -> Event {
+        let change = RowChange { table: table(), op: Op::Update, old: Some(old), new: Some(new) };
+        let change = Change { tx: 7, last: true, time_ms: 9, body: Body::Row(change) };
+        Event { position: Position::new(1, 2), change }
+    }
+
+    fn body(event: &Event, op: Op, cause: Option<Op>, projection: Projection) -> String {
+        let Body::Row(change) = &event.change.body else { panic!("a row change") };
+        String::from_utf8(change_body(event, change, Seen { op, cause }, &projection, true)).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_change_reads_back_as_the_protocol_message() {
+        let event = update(row(1, "a"), row(2, "b\n"));
+        let projection = Projection { columns: [1, 0].into(), old: true };
+        let text = body(&event, Op::Update, None, projection);
+        let bytes = frame(Wire::WebSocket, "change", "\"x\"", Some(event.position), text.as_bytes());
+        let message: ServerMessage = serde_json::from_slice(&bytes).expect("a server message");
+        assert_eq!(serde_json::to_vec(&message).expect("JSON"), bytes, "the same spelling, field for field");
+        let ServerMessage::Change { key, old_key, .. } = message else { panic!("a change") };
+        assert_eq!((key, old_key), (serde_json::json!([2]), Some(serde_json::json!([1]))));
+    }
+
+    #[test]
+    fn a_row_that_leaves_a_filter_is_told_with_its_old_values() {
+        let event = update(row(1, "a"), row(1, "b"));
+        let projection = Projection { columns: [0, 1].into(), old: false };
+        let text = body(&event, Op::Delete, Some(Op::Update), projection);
+        assert!(text.starts_with(r#""op":"delete","row":{"id":1,"note":"a"},"key":[1],"cause":"update","#), "{text}");
+    }
+
+    #[test]
+    fn an_sse_frame_has_one_data_line_and_no_id_field() {
+        let bytes = frame(Wire::Sse, "change", "\"x\"", Some(Position::new(1, 2)), b"\"op\":\"insert\"}");
+        assert_eq!(&*bytes, b"id: 1-2\nevent: change\ndata: {\"type\":\"change\",\"op\":\"insert\"}\n\n");
+        let message = ServerMessage::Commit { id: "x".into(), tx: 1, position: "1-2".into() };
+        let bytes = reply(Wire::Sse, &message, Some(Position::new(1, 2)));
+        assert_eq!(&*bytes, b"id: 1-2\nevent: commit\ndata: {\"type\":\"commit\",\"tx\":1,\"position\":\"1-2\"}\n\n");
+    }
+}

@@ -1,0 +1,92 @@
+//! `order_by`: SQL's ORDER BY over plain columns.
+
+use crate::event::Table;
+use crate::protocol::{Code, Problem};
+use crate::store::OrderBy;
+
+/// Reads `time desc, "odd name", id asc` against a table's columns.
+pub fn parse_order(text: &str, table: &Table) -> Result<Vec<OrderBy>, Problem> {
+    if text.len() > 1024 {
+        return Err(wrong("`order_by` is longer than 1,024 bytes"));
+    }
+    terms(text)?.iter().map(|term| parse_term(term, table)).collect()
+}
+
+fn wrong(message: impl Into<String>) -> Problem {
+    Problem::new(Code::BadMessage, message).hint("write columns with asc or desc: `time desc, id`")
+}
+
+/// Splits at commas outside quotes.
+fn terms(text: &str) -> Result<Vec<String>, Problem> {
+    let mut terms = vec![String::new()];
+    let mut quoted = false;
+    for c in text.chars() {
+        quoted ^= c == '"';
+        if c == ',' && !quoted {
+            terms.push(String::new());
+        } else if let Some(term) = terms.last_mut() {
+            term.push(c);
+        }
+    }
+    if quoted {
+        return Err(wrong("`order_by` has a quote that is not closed"));
+    }
+    Ok(terms)
+}
+
+fn parse_term(term: &str, table: &Table) -> Result<OrderBy, Problem> {
+    let term = term.trim();
+    let (name, rest) = match term.strip_prefix('"') {
+        Some(quoted) => {
+            let end = quoted.rfind('"').ok_or_else(|| wrong("`order_by` has a quote that is not closed"))?;
+            (quoted[..end].replace("\"\"", "\""), quoted[end + 1..].trim())
+        }
+        None => {
+            let (name, rest) = term.split_once(char::is_whitespace).unwrap_or((term, ""));
+            (name.to_owned(), rest.trim())
+        }
+    };
+    let descending = match rest.to_ascii_lowercase().as_str() {
+        "" | "asc" => false,
+        "desc" => true,
+        other => {
+            return Err(wrong(format!("`order_by` has `{other}` after a column, where only asc or desc may stand")));
+        }
+    };
+    let column = table.column(&name).ok_or_else(|| unknown_column(&name, table))?;
+    Ok(OrderBy { column, descending })
+}
+
+/// The error for a name that is no column of the table.
+pub fn unknown_column(name: &str, table: &Table) -> Problem {
+    let names: Vec<&str> = table.columns.iter().map(|c| &*c.name).collect();
+    let name: String = name.chars().take(64).collect();
+    Problem::new(Code::UnknownColumn, format!("table `{}` has no column `{name}`", table.name))
+        .hint(format!("its columns are {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Column, TableName};
+
+    fn table() -> Table {
+        let column = |name: &str| Column { name: name.into(), declared: "".into() };
+        Table { name: TableName::bare("t"), columns: vec![column("id"), column("odd, \"one\"")], key: vec![0] }
+    }
+
+    #[test]
+    fn reads_plain_and_quoted_columns() {
+        let order = parse_order(r#" "odd, ""one""" DESC , id"#, &table()).expect("an order");
+        assert_eq!(order, [OrderBy { column: 1, descending: true }, OrderBy { column: 0, descending: false }]);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, part) in [("x", "no column `x`"), ("id up", "`up`"), ("\"id", "not closed"), ("id,", "no column ``")]
+        {
+            let problem = parse_order(text, &table()).expect_err(text);
+            assert!(problem.message.contains(part), "{problem:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a client asks for beside subscriptions: publishing and inserting. Each runs on its own and answers once.
+
+use std::sync::Arc;
+
+use super::node::Node;
+use serde_json::value::RawValue;
+
+use crate::event::{Batch, Body, Change, Channel, Message, Position};
+use crate::ingest::{self, Cause, Failure, Report};
+use crate::protocol::{Code, Insert, Problem, Publish, Rejected, ServerMessage};
+
+/// Publishes a message to a room; a stored one has a position.
+pub async fn publish_message(
+    node: &Node,
+    channel: &str,
+    event: &str,
+    json: &str,
+    ephemeral: bool,
+) -> Result<Option<Position>, Problem> {
+    let channel: Channel = channel.parse()?;
+    if let Channel::Table(_) = channel {
+        let problem = Problem::new(Code::BadChannel, "messages go to rooms; a table's changes come from the database");
+        return Err(problem.hint("use a channel such as `room:lobby`, or insert a row"));
+    }
+    if event.is_empty() || event.len() > 128 {
+        return Err(Problem::new(Code::BadMessage, "`event` has 1 to 128 bytes"));
+    }
+    let message = Message { channel, event: event.into(), json: json.into() };
+    if ephemeral {
+        node.log.send_ephemeral(message);
+        return Ok(None);
+    }
+    let change = Change { tx: 0, last: true, time_ms: crate::hub::now_ms(), body: Body::Message(message) };
+    let appended = node.log.append(Batch { origin: None, changes: vec![change] }).await;
+    appended.map(Some).map_err(|error| Problem::new(Code::Unavailable, error.to_string()))
+}
+
+pub(super) async fn publish(node: Arc<Node>, request: Publish) -> ServerMessage {
+    let Publish { channel, event, data, ephemeral, reference, .. } = request;
+    match publish_message(&node, &channel, &event, data.get(), ephemeral).await {
+        Ok(position) => ServerMessage::Published { reference, position: position.map(|p| p.to_string()) },
+        Err(problem) => ServerMessage::error(None, reference, problem),
+    }
+}
+
+pub(super) async fn insert(node: Arc<Node>, request: Insert) -> ServerMessage {
+    let Insert { table, rows, reference, .. } = request;
+    match insert_rows(&node, &table, &rows).await {
+        Ok(report) => ServerMessage::Inserted {
+            reference,
+            count: report.count,
+            position: report.position.map(|position| position.to_string()),
+            rejected: report.rejected.into_iter().map(rejected).collect(),
+        },
+        Err(problem) => ServerMessage::error(None, reference, problem),
+    }
+}
+
+async fn insert_rows(node: &Node, table: &str, rows: &[Box<RawValue>]) -> Result<Report, Problem> {
+    let table = table.parse()?;
+    let rows: Vec<&str> = rows.iter().map(|row| row.get()).collect();
+    let report = node.ingest.json(&table, &format!("[{}]", rows.join(","))).await;
+    report.map_err(|failure| failure_problem(&failure))
+}
+
+fn rejected(row: ingest::Rejected) -> Rejected {
+    Rejected { line: row.line, reason: row.reason, column: row.column.map(Into::into) }
+}
+
+/// Why a body was not stored to its end, as a client sees it.
+pub fn failure_problem(failure: &Failure) -> Problem {
+    let count = failure.report.count;
+    let code = match &failure.cause {
+        Cause::UnknownTable(_) => Code::UnknownTable,
+        Cause::Unavailable(_) => Code::Unavailable,
+        Cause::Refused(_) => Code::Internal,
+        Cause::Body(_) => Code::BadMessage,
+    };
+    let problem = Problem::new(code, failure.cause.to_string());
+    match code {
+        Code::UnknownTable => problem.hint("GET /v1/tables lists the tables"),
+        _ if count > 0 => problem.hint(format!("{count} rows before it are stored; send only what follows them again")),
+        _ => problem,
+    }
+}

@@ -1,0 +1,254 @@
+//! Rows, series, ingest and publishing by plain HTTP.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value as JsonValue, json};
+
+use super::reply::Refusal;
+use super::sse::split_names;
+use super::{Doors, POSITION};
+use crate::event::Table;
+use crate::filter::{Filter, Predicate};
+use crate::ingest::Format;
+use crate::protocol::{Code, Problem};
+use crate::session::requests::{failure_problem, publish_message};
+use crate::session::{Node, parse_order, projection, settle, store_problem, unknown_column};
+use crate::store::{Select, SeriesQuery};
+
+/// The most buckets of a series.
+const BUCKETS_MAX: u32 = 10_000;
+/// The most groups of a series.
+const GROUPS_MAX: usize = 50;
+/// Rows, unless the client asks for another number.
+const ROWS: u64 = 1_000;
+
+type Answer = Result<Response, Refusal>;
+
+/// `GET /v1/tables`
+pub(super) async fn tables(State(doors): State<Doors>) -> Answer {
+    let tables = doors.node.database.store.tables().await.map_err(store_problem)?;
+    Ok(Json(tables.iter().map(|table| describe(table)).collect::<Vec<_>>()).into_response())
+}
+
+fn describe(table: &Table) -> JsonValue {
+    let columns = table.columns.iter().map(|c| json!({ "name": *c.name, "type": *c.declared }));
+    let key = table.key.iter().map(|&i| json!(*table.columns[i].name));
+    json!({
+        "name": table.name.to_string(),
+        "columns": columns.collect::<Vec<_>>(),
+        "key": key.collect::<Vec<_>>(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rows {
+    #[serde(rename = "where")]
+    filter: Option<String>,
+    columns: Option<String>,
+    order_by: Option<String>,
+    limit: Option<u64>,
+    #[serde(default)]
+    offset: u64,
+}
+
+/// `GET /v1/tables/{table}`
+pub(super) async fn rows(
+    State(doors): State<Doors>,
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<Rows>, QueryRejection>,
+) -> Answer {
+    let (node, Query(query)) = (&doors.node, query?);
+    let table = find_table(node, name).await?;
+    let rows_max = node.limits.rows_max;
+    if query.limit.is_some_and(|limit| limit > rows_max) {
+        let problem = Problem::new(Code::TooLarge, format!("`limit` is at most {rows_max}"));
+        return Err(problem.hint("page through the table with `offset`, or by key in `where`").into());
+    }
+    let columns = query.columns.as_deref().map(split_names);
+    let projection = projection(&table, columns.as_deref(), false)?;
+    let select = Select {
+        filter: predicate(node, &table, query.filter.as_deref())?,
+        order_by: query.order_by.map_or(Ok(Vec::new()), |text| parse_order(&text, &table))?,
+        limit: Some(query.limit.unwrap_or(ROWS)),
+        offset: query.offset,
+        table: table.clone(),
+    };
+    let _permit = node.snapshots.acquire().await.map_err(|_| shutting_down())?;
+    let known = node.log.head();
+    let mut snapshot = node.database.store.snapshot(select).await.map_err(store_problem)?;
+    let mut body = vec![b'['];
+    while let Some(chunk) = snapshot.rows.recv().await {
+        for row in chunk.map_err(store_problem)? {
+            if body.len() > 1 {
+                body.push(b',');
+            }
+            row.write_json(&table, projection.columns.iter().copied(), &mut body);
+        }
+    }
+    body.push(b']');
+    let position = settle(node, known, snapshot.mark, &snapshot.place).await.map_err(store_problem)?;
+    Ok(([(header::CONTENT_TYPE, "application/json"), (POSITION, &position.to_string())], body).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SeriesWish {
+    time: String,
+    value: String,
+    group_by: Option<String>,
+    #[serde(rename = "where")]
+    filter: Option<String>,
+    from: Option<f64>,
+    to: Option<f64>,
+    #[serde(default = "default_buckets")]
+    buckets: u32,
+    #[serde(default)]
+    exact: bool,
+}
+
+fn default_buckets() -> u32 {
+    600
+}
+
+/// `GET /v1/tables/{table}/series`
+pub(super) async fn series(
+    State(doors): State<Doors>,
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<SeriesWish>, QueryRejection>,
+) -> Answer {
+    let (node, Query(query)) = (&doors.node, query?);
+    let table = find_table(node, name).await?;
+    let query = series_query(node, table, query)?;
+    let _permit = node.snapshots.acquire().await.map_err(|_| shutting_down())?;
+    let known = node.log.head();
+    let series = node.database.store.series(query).await.map_err(store_problem)?;
+    let position = settle(node, known, series.mark, &series.place).await.map_err(store_problem)?;
+    let mut answer = serde_json::to_value(&series).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
+    answer["position"] = json!(position.to_string());
+    Ok(Json(answer).into_response())
+}
+
+fn series_query(node: &Node, table: Arc<Table>, wish: SeriesWish) -> Result<SeriesQuery, Problem> {
+    let find = |name: &str| table.column(name.trim()).ok_or_else(|| unknown_column(name.trim(), &table));
+    if !(1..=BUCKETS_MAX).contains(&wish.buckets) {
+        return Err(Problem::new(Code::BadMessage, format!("`buckets` is 1 to {BUCKETS_MAX}")));
+    }
+    if let (Some(from), Some(to)) = (wish.from, wish.to)
+        && !(from < to && from.is_finite() && to.is_finite())
+    {
+        return Err(Problem::new(Code::BadMessage, "`from` must be smaller than `to`, and both finite"));
+    }
+    Ok(SeriesQuery {
+        time: find(&wish.time)?,
+        values: wish.value.split(',').map(find).collect::<Result<_, _>>()?,
+        group_by: wish.group_by.as_deref().filter(|name| !name.is_empty()).map(find).transpose()?,
+        groups_max: GROUPS_MAX,
+        filter: predicate(node, &table, wish.filter.as_deref())?,
+        from: wish.from,
+        to: wish.to,
+        buckets: wish.buckets,
+        exact: wish.exact,
+        table,
+    })
+}
+
+/// `POST /v1/tables/{table}`
+pub(super) async fn ingest(
+    State(doors): State<Doors>,
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let name = table_name(name)?;
+    let format = format_of(&headers)?;
+    let report = doors.node.ingest.stream(&name, format, body.into_data_stream()).await;
+    let report = match report {
+        Ok(report) => report,
+        Err(failure) => {
+            let mut response = Refusal(failure_problem(&failure)).into_response();
+            if failure.report.count > 0 {
+                let status = response.status();
+                let answer = json!({ "error": failure_problem(&failure), "stored": failure.report });
+                response = (status, Json(answer)).into_response();
+            }
+            return Ok(response);
+        }
+    };
+    let status = match (report.count, report.rejected_count) {
+        (_, 0) => StatusCode::OK,
+        (0, _) => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::MULTI_STATUS,
+    };
+    Ok((status, Json(report)).into_response())
+}
+
+fn format_of(headers: &HeaderMap) -> Result<Format, Problem> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    Format::from_media_type(media_type).ok_or_else(|| {
+        let media_type: String = media_type.chars().take(100).collect();
+        Problem::new(Code::UnsupportedMediaType, format!("Content-Type `{media_type}` is not understood"))
+            .hint("send application/json, application/x-ndjson or text/csv")
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Publication {
+    channel: String,
+    event: String,
+    data: Box<RawValue>,
+    #[serde(default)]
+    ephemeral: bool,
+}
+
+/// `POST /v1/publish`
+pub(super) async fn publish(State(doors): State<Doors>, body: Result<Bytes, BytesRejection>) -> Answer {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(Code::TooLarge, format!("the body is larger than {} bytes", doors.node.limits.body_bytes))
+        }
+        _ => Problem::new(Code::BadMessage, rejection.body_text()),
+    })?;
+    let Publication { channel, event, data, ephemeral } = serde_json::from_slice(&body).map_err(|error| {
+        let code = if error.is_data() { Code::BadMessage } else { Code::BadJson };
+        Problem::new(code, error.to_string()).hint("send {\"channel\": \"room:…\", \"event\": \"…\", \"data\": …}")
+    })?;
+    let position = publish_message(&doors.node, &channel, &event, data.get(), ephemeral).await?;
+    Ok(match position {
+        Some(position) => Json(json!({ "position": position.to_string() })).into_response(),
+        None => Json(json!({})).into_response(),
+    })
+}
+
+/// `GET /v1/status`
+pub(super) async fn status(State(doors): State<Doors>) -> Response {
+    Json((doors.status)()).into_response()
+}
+
+fn table_name(name: Result<Path<String>, PathRejection>) -> Result<crate::event::TableName, Problem> {
+    let Path(name) = name.map_err(|rejection| Problem::new(Code::BadMessage, rejection.body_text()))?;
+    Ok(name.parse()?)
+}
+
+async fn find_table(node: &Node, name: Result<Path<String>, PathRejection>) -> Result<Arc<Table>, Problem> {
+    node.database.store.table(&table_name(name)?).await.map_err(store_problem)
+}
+
+fn predicate(node: &Node, table: &Table, text: Option<&str>) -> Result<Option<Arc<Predicate>>, Problem> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
+    let dialect = node.database.store.dialect();
+    Ok(Some(Arc::new(Filter::parse(text)?.bind(table, dialect, &serde_json::Map::new())?)))
+}
+
+fn shutting_down() -> Problem {
+    Problem::new(Code::Unavailable, "the server stops").hint("try again in a moment")
+}

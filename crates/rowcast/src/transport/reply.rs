@@ -1,0 +1,72 @@
+//! Problems as HTTP answers.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::protocol::{Code, Problem};
+
+/// A request that is not fulfilled: `{"error":{…}}` with a fitting status.
+pub(super) struct Refusal(pub(super) Problem);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(rejection: QueryRejection) -> Self {
+        let text = rejection.body_text();
+        let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Self(Problem::new(Code::BadMessage, format!("query: {text}")))
+    }
+}
+
+/// The HTTP status of an error code.
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::BadJson
+        | Code::BadMessage
+        | Code::BadChannel
+        | Code::BadFilter
+        | Code::BadPosition
+        | Code::UnknownColumn
+        | Code::UnknownId
+        | Code::DuplicateId => StatusCode::BAD_REQUEST,
+        Code::UnknownTable | Code::NotFound => StatusCode::NOT_FOUND,
+        Code::TableGone => StatusCode::GONE,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::OriginNotAllowed => StatusCode::FORBIDDEN,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::TooManySubscriptions => StatusCode::TOO_MANY_REQUESTS,
+        Code::TooManyConnections | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = status(self.0.code);
+        let mut response = (status, Json(json!({ "error": self.0 }))).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+pub(super) async fn not_found(uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(200).collect();
+    Refusal(
+        Problem::new(Code::NotFound, format!("there is nothing at {path}")).hint("docs/protocol.md lists the paths"),
+    )
+}
+
+pub(super) async fn method_not_allowed(uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(200).collect();
+    Refusal(Problem::new(Code::MethodNotAllowed, format!("{path} does not take this method")))
+}

@@ -1,0 +1,132 @@
+//! `/v1/stream`: a session with one subscription as Server-Sent Events.
+
+use std::net::SocketAddr;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Deserialize;
+
+use super::reply::Refusal;
+use super::{Doors, remote};
+use crate::hub::Closing;
+use crate::protocol::encode::{Wire, reply};
+use crate::protocol::{Code, Problem, ServerMessage, SnapshotWish, Subscribe};
+use crate::session::Session;
+
+/// How long a browser waits before it reconnects by itself, in milliseconds.
+const RETRY_MS: u64 = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    channel: String,
+    #[serde(rename = "where")]
+    filter: Option<String>,
+    columns: Option<String>,
+    #[serde(default)]
+    snapshot: bool,
+    order_by: Option<String>,
+    limit: Option<u64>,
+    since: Option<String>,
+    #[serde(default)]
+    old: bool,
+}
+
+pub(super) async fn stream(
+    State(doors): State<Doors>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+    wish: Result<Query<Wish>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(wish) = wish?;
+    let remote = remote(peer);
+    let mut session = Session::open(doors.node.clone(), Wire::Sse, "sse", remote)?;
+    session.subscribe(subscription(wish, last_event_id(&headers)?)?)?;
+    // The first words decide whether there is a stream at all.
+    let mut first = vec![Bytes::from(format!("retry: {RETRY_MS}\n\n"))];
+    let opened = session.next(&mut first).await;
+    if let Some(problem) = session.failure() {
+        return Err(Refusal(problem.clone()));
+    }
+    let state = Streaming { session: Some(session), pending: opened.err(), first: Some(first) };
+    let body = Body::from_stream(stream::unfold(state, next_chunk));
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache, no-transform"),
+        // nginx would hold events back otherwise.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, body).into_response())
+}
+
+fn subscription(wish: Wish, last_event_id: Option<String>) -> Result<Subscribe, Problem> {
+    let mut subscribe = Subscribe::new("stream", &wish.channel);
+    let part = wish.order_by.is_some() || wish.limit.is_some();
+    subscribe.snapshot = match wish.snapshot {
+        true => SnapshotWish::part(wish.order_by, wish.limit),
+        false if part => {
+            let message = "`order_by` and `limit` are of the snapshot, which was not asked for";
+            return Err(Problem::new(Code::BadMessage, message).hint("add snapshot=true"));
+        }
+        false => SnapshotWish::Simple(false),
+    };
+    subscribe.filter = wish.filter;
+    subscribe.columns = wish.columns.map(|names| split_names(&names));
+    subscribe.old = wish.old;
+    // A browser that reconnects sends the same URL with a newer position in the header.
+    subscribe.since = last_event_id.or(wish.since);
+    Ok(subscribe)
+}
+
+/// Comma-separated names.
+pub(super) fn split_names(names: &str) -> Vec<String> {
+    names.split(',').map(|name| name.trim().to_owned()).collect()
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Problem::new(Code::BadPosition, "Last-Event-ID is not plain text"))?;
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+struct Streaming {
+    /// `None` once the stream has ended.
+    session: Option<Session>,
+    pending: Option<Closing>,
+    first: Option<Vec<Bytes>>,
+}
+
+async fn next_chunk(mut state: Streaming) -> Option<(Result<Bytes, std::io::Error>, Streaming)> {
+    if let Some(first) = state.first.take() {
+        return Some((Ok(join(&first)), state));
+    }
+    let session = state.session.as_mut()?;
+    let mut out = Vec::new();
+    let closing = match state.pending.take() {
+        Some(closing) => Some(closing),
+        None => session.next(&mut out).await.err(),
+    };
+    let failed = session.failure().is_some();
+    if let Some(Closing { reason, message, retry_ms }) = closing {
+        let close = ServerMessage::Close { reason: reason.into(), message, retry_ms };
+        out.push(format!("retry: {retry_ms}\n").into());
+        out.push(reply(Wire::Sse, &close, None));
+        state.session = None;
+    } else if failed {
+        state.session = None;
+    }
+    Some((Ok(join(&out)), state))
+}
+
+fn join(frames: &[Bytes]) -> Bytes {
+    match frames {
+        [one] => one.clone(),
+        many => many.concat().into(),
+    }
+}

@@ -1,0 +1,15 @@
+//! What the rooms of Rowcast promise, checked against the real thing: the crate's integration tests, in one binary.
+
+mod filter;
+mod hub;
+mod log_contract;
+mod log_crash;
+mod log_damage;
+mod log_events;
+mod log_local;
+mod protocol_vectors;
+mod rooms;
+mod source_contract;
+mod sqlite;
+mod sqlite_replace;
+mod sqlite_schema;
