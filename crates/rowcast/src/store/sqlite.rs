@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::insert::Job;
 use self::pool::Pool;
-use super::{Insert, Inserted, Select, Series, SeriesQuery, Snapshot, Store, StoreError};
+use super::{History, Insert, Inserted, Select, Series, SeriesQuery, Snapshot, Store, StoreError};
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
 pub use crate::sqlite::SqliteSettings;
@@ -111,7 +111,7 @@ impl Store for SqliteStore {
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    async fn series(&self, query: SeriesQuery) -> Result<Series, StoreError> {
+    async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {
         self.pool.read(move |pool, connection| series::series(pool, connection, &query)).await
     }
 }

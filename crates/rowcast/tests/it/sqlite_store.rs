@@ -6,7 +6,6 @@ use std::time::Duration;
 use rowcast::store::sqlite::{SqliteSettings, SqliteStore};
 use rowcast::store::{Insert, Select, SeriesQuery, Store, StoreError};
 
-use crate::source_contract::Database;
 use crate::sqlite::Sqlite;
 use crate::store_contract::{
     StoredDatabase, all, chart, insert, int, rows, store_contract, store_on, string, table, take,
@@ -163,10 +162,10 @@ async fn dates_are_times() {
         )
         .expect("rows");
     let t = table(&*store, "t").await;
-    let series = store.series(chart(&t)).await.expect("a series");
+    let series = store.series(chart(&t)).await.expect("a series").series;
     assert_eq!(series.groups[0].time, [0.0, 10.0, 30.0]);
     assert_eq!(series.groups[0].last[0], [Some(3.0), Some(1.0), Some(2.0)]);
-    let open = store.series(SeriesQuery { from: None, to: None, ..chart(&t) }).await.expect("a series");
+    let open = store.series(SeriesQuery { from: None, to: None, ..chart(&t) }).await.expect("a series").series;
     assert_eq!((open.from, open.to), (5.0, 86_400_000.0));
 }
 
@@ -192,7 +191,7 @@ async fn large_tables_are_sampled_evenly() {
         let (_db, store) = sampled(index, order).await;
         let t = table(&*store, "t").await;
         let whole = SeriesQuery { from: None, to: None, buckets: 20, exact: false, group_by: Some(3), ..chart(&t) };
-        let series = store.series(whole.clone()).await.expect("a series");
+        let series = store.series(whole.clone()).await.expect("a series").series;
         assert!(!series.exact);
         assert_eq!(series.groups.len(), 2);
         for group in &series.groups {
@@ -201,9 +200,9 @@ async fn large_tables_are_sampled_evenly() {
             assert!(*least * 2 > *most, "{index} {order} {:?}", group.count);
             assert!(group.avg[0].iter().flatten().all(|avg| (300.0..700.0).contains(avg)), "{:?}", group.avg);
         }
-        assert!(store.series(SeriesQuery { exact: true, ..whole.clone() }).await.expect("a series").exact);
+        assert!(store.series(SeriesQuery { exact: true, ..whole.clone() }).await.expect("a series").series.exact);
         let narrow = SeriesQuery { from: Some(100_000.0), to: Some(101_000.0), group_by: None, ..whole };
-        let series = store.series(narrow).await.expect("a series");
+        let series = store.series(narrow).await.expect("a series").series;
         assert_eq!(series.groups[0].count.iter().sum::<u64>(), 1_000, "a narrow window is read whole");
     }
 }
@@ -216,5 +215,5 @@ async fn too_many_cells_are_refused() {
     let query = SeriesQuery { buckets: u32::MAX, ..chart(&t) };
     assert!(matches!(store.series(query).await, Err(StoreError::Refused(_))));
     let none = SeriesQuery { buckets: 0, from: Some(5.0), to: Some(5.0), ..chart(&t) };
-    assert!(store.series(none).await.expect("a series").groups[0].time.is_empty());
+    assert!(store.series(none).await.expect("a series").series.groups[0].time.is_empty());
 }

@@ -13,8 +13,8 @@ use rusqlite::{Connection, Row, params_from_iter};
 use self::buckets::Buckets;
 use self::time::Window;
 use super::pool::{Pool, place};
-use super::{Series, SeriesQuery, StoreError, find_same, refused};
-use crate::event::Value;
+use super::{History, Series, SeriesQuery, StoreError, find_same, refused};
+use crate::event::{Mark, Value};
 use crate::sqlite::catalog::{Described, Identity};
 use crate::sqlite::name::quote;
 use crate::sqlite::value::{self, Bound};
@@ -23,8 +23,8 @@ use crate::sqlite::value::{self, Bound};
 const CELLS: usize = 1_000_000;
 
 /// Answers a chart's question, within the connection's transaction.
-pub(crate) fn series(pool: &Pool, connection: &Connection, query: &SeriesQuery) -> Result<Series, StoreError> {
-    place(connection)?;
+pub(crate) fn series(pool: &Pool, connection: &Connection, query: &SeriesQuery) -> Result<History, StoreError> {
+    let now = place(connection)?;
     let catalog = pool.catalog(connection)?;
     let described = find_same(&catalog, &query.table)?;
     let groups = if query.group_by.is_some() { query.groups_max.max(1) } else { 1 };
@@ -36,7 +36,8 @@ pub(crate) fn series(pool: &Pool, connection: &Connection, query: &SeriesQuery) 
         )));
     }
     let plan = Plan::new(connection, &described, query, pool.settings.series_rows).map_err(refused)?;
-    plan.run().map_err(refused)
+    let series = plan.run().map_err(refused)?;
+    Ok(History { series, mark: Mark::UpTo(now.seq), place: now.to_place() })
 }
 
 /// What is known before the rows are read.
