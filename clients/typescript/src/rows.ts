@@ -4,7 +4,6 @@
  * Pure: no clock, no connection. Changes cost O(1) each; `settle` brings them into the sorted rows. Under a limit some
  * more rows than asked for are held, so that rows that leave can be replaced.
  */
-
 import { type Compare, compareIn, compareText, findColumn, type OrderTerm } from './order.ts';
 import type { ChangeMessage } from './protocol.ts';
 import { type Picture, SortedList } from './sorted.ts';
