@@ -2,7 +2,7 @@
 
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from 'react';
 import type { Feed } from '../../chart/feed';
-import { formatNumber, formatShortTime, formatTime } from '../../chart/format';
+import { formatGlance, formatNumber, formatShortTime, formatTime } from '../../chart/format';
 import { type LineName, Plot, type Reading } from '../../chart/plot';
 import { type FullView, windowMs } from '../../chart/view';
 import { Empty } from '../../ui/empty';
@@ -205,7 +205,7 @@ function Legend({ feed, lines, view, change }: Props) {
             >
               <span className="swatch" style={{ background: line.color }} aria-hidden="true" />
               <span className="legend-name">{line.name}</span>
-              <span className="legend-value">{last === undefined ? '' : formatNumber(last)}</span>
+              <span className="legend-value">{last === undefined ? '' : formatGlance(last)}</span>
             </button>
           </li>
         );

@@ -4,6 +4,7 @@ import type { RowcastErrorLike, Table } from '@rowcast/client';
 import { useRowcast } from '@rowcast/client/react';
 import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { guessTimeColumn } from '../../chart/column';
+import { isFinal } from '../../chart/feed';
 import type { FeedQuery } from '../../chart/row';
 import { FeedSwitch, type Feeds } from '../../chart/switch';
 import { type ChartView, type FullView, formatView, parseView } from '../../chart/view';
@@ -94,6 +95,7 @@ function Body({ table, view, choice, sample, shown, error, filterWrong, change }
   if (choice.values.length === 0) return <NoNumbers table={table} />;
   if (sample.rows.length === 0) return <NoRows table={table} />;
   if (shown === null && filterWrong) return <BadFilter />;
+  if (shown === null && error !== null && isFinal(error)) return <Refused error={error} />;
   if (shown === null) return <Loading error={error} />;
   return <Picture feed={shown} view={view} choice={choice} change={change} />;
 }
@@ -130,6 +132,15 @@ function Loading({ error }: { error: RowcastErrorLike | null }) {
     <Empty title="The server does not answer">
       <p>{error.message}</p>
       <p>This page tries again by itself.</p>
+    </Empty>
+  );
+}
+
+function Refused({ error }: { error: RowcastErrorLike }) {
+  return (
+    <Empty title="This chart cannot be drawn">
+      <p>{error.message}</p>
+      {error.hint !== undefined && <p>{error.hint}</p>}
     </Empty>
   );
 }
