@@ -125,10 +125,13 @@ export function defaultShape(choice: Choice): Shape {
 /** What a reader has to know to trust the picture. */
 function Notes({ feed, view, change }: { feed: Feed; view: FullView; change: Change }) {
   usePulse(feed);
-  const { sampled, outside, omitted, untimed } = feed.getSnapshot();
+  const { sampled, outside, omitted, untimed, phase, error } = feed.getSnapshot();
   const { stale } = feed;
   return (
     <>
+      {phase === 'failed' && error !== null && (
+        <span className="note note-strong">Not up to date: {error.message}</span>
+      )}
       {sampled && (
         <span className="note" title="The table is large: this is an even sample. The exact history is being read.">
           Sampled
