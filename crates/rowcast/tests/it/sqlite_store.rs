@@ -6,7 +6,6 @@ use std::time::Duration;
 use rowcast::store::sqlite::{SqliteSettings, SqliteStore};
 use rowcast::store::{Insert, Select, SeriesQuery, Store, StoreError};
 
-use crate::source_contract::Database;
 use crate::sqlite::Sqlite;
 use crate::store_contract::{
     StoredDatabase, all, chart, insert, int, rows, store_contract, store_on, string, table, take,
