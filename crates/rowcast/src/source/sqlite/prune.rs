@@ -60,10 +60,11 @@ impl Prune {
 
 /// Returns whether there may be more.
 ///
-/// The rows that `INSERT OR FAIL` left beyond `sqlite_sequence` stay until it has caught up: their numbers would be given again.
+/// The last row stays. It makes numbers go on even when `sqlite_sequence` lags behind (`INSERT OR FAIL`) or is emptied, as
+/// people do who want to count from 1 again.
 fn remove(writer: &Connection, upto: u64, rows: u32) -> rusqlite::Result<bool> {
     let sql = r#"DELETE FROM "_rowcast_outbox" WHERE "seq" <= ?1
-        AND "seq" <= (SELECT seq FROM sqlite_sequence WHERE name = '_rowcast_outbox')
+        AND "seq" < (SELECT max("seq") FROM "_rowcast_outbox")
         AND "seq" < (SELECT min("seq") FROM "_rowcast_outbox") + ?2"#;
     let removed = writer.prepare_cached(sql)?.execute((signed(upto), rows))?;
     if removed < rows as usize {
