@@ -8,8 +8,12 @@ use super::install;
 use super::reader::signed;
 use crate::sqlite::file;
 
-/// How often it begins.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often it begins. Seldom, because a program without a busy timeout fails when it meets a writer.
+const EVERY: Duration = Duration::from_secs(10);
+/// How often it begins when there is much to remove.
+const EVERY_MANY: Duration = Duration::from_secs(1);
+/// What much is.
+const MANY: u64 = 5_000;
 /// How long another writer may make it wait; it comes again.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -25,7 +29,9 @@ impl Prune {
     /// The log has everything up to this row.
     pub(crate) fn confirm(&mut self, seq: u64) {
         self.confirmed = self.confirmed.max(seq);
-        self.next.get_or_insert_with(|| Instant::now() + EVERY);
+        let many = self.confirmed - self.pruned > MANY;
+        let due = Instant::now() + if many { EVERY_MANY } else { EVERY };
+        self.next = Some(self.next.map_or(due, |next| next.min(due)));
     }
 
     /// When there is something to do; `None` while there is not.
