@@ -1,10 +1,41 @@
 //! A WHERE expression over one row: parse, check, evaluate, push down as SQL with bound parameters.
 //!
-//! Pure. Follows the comparison rules of the database that it is bound for.
+//! Pure. Follows the comparison rules of the database that it is bound for: the answer for a row is the one that
+//! the database gives for the pushed SQL. `docs/filters.md` says what may be written.
+
+mod affinity;
+mod bind;
+mod condition;
+mod error;
+mod expr;
+mod grammar;
+mod json;
+mod like;
+mod number;
+mod operand;
+mod scalar;
+mod sql;
+mod suggest;
+mod token;
+
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use crate::event::{Row, Table, Value};
+use bind::Binder;
+use condition::Condition;
+use expr::Expr;
+use scalar::Constant;
+
+pub use error::FilterError;
+
+/// Bytes of the longest filter.
+const TEXT_BYTES_MAX: usize = 8192;
+/// Parentheses inside parentheses.
+const DEPTH_MAX: usize = 64;
+/// Columns, values and operators of one filter, claims' lists included.
+const NODES_MAX: usize = 4096;
 
 /// Whose rules of comparison hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,53 +46,48 @@ pub enum Dialect {
 
 /// A parsed expression, not yet tied to a table.
 #[derive(Debug, Clone)]
-pub struct Filter;
-
-/// What is wrong with an expression, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct FilterError {
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead, where that is known.
-    pub hint: Option<String>,
-    /// Where it begins: characters (not bytes) from the start of the text.
-    pub offset: usize,
-    /// How many characters it spans, at least one.
-    pub length: usize,
+pub struct Filter {
+    text: Arc<str>,
+    root: Arc<Expr>,
 }
 
 /// A filter bound to a table's columns and to a client's claims.
 ///
 /// Two that are equal have the same truth for every row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Predicate;
+pub struct Predicate {
+    root: Condition,
+    columns: Box<[usize]>,
+}
 
 /// A value as an equality index sees it: two values that `=` calls equal have equal keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key;
+pub struct Key(Constant);
 
 impl Filter {
     /// Reads SQL's own syntax.
-    pub fn parse(_text: &str) -> Result<Self, FilterError> {
-        unimplemented!()
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        Ok(Self { root: Arc::new(grammar::parse(text)?), text: text.into() })
+    }
+
+    /// The text as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Ties the names to the table's columns, and `claims.x` to the claims.
-    pub fn bind(
-        &self,
-        _table: &Table,
-        _dialect: Dialect,
-        _claims: &Map<String, Json>,
-    ) -> Result<Predicate, FilterError> {
-        unimplemented!()
+    pub fn bind(&self, table: &Table, dialect: Dialect, claims: &Map<String, Json>) -> Result<Predicate, FilterError> {
+        let Dialect::Sqlite = dialect;
+        let root = Binder::new(table, claims).condition(&self.root)?;
+        let columns = root.columns();
+        Ok(Predicate { root, columns })
     }
 }
 
 impl Predicate {
     /// True, false, or `None` for SQL's unknown.
-    pub fn truth(&self, _row: &Row) -> Option<bool> {
-        unimplemented!()
+    pub fn truth(&self, row: &Row) -> Option<bool> {
+        self.root.truth(row)
     }
 
     /// Whether a WHERE clause would keep the row: its truth is true.
@@ -70,24 +96,26 @@ impl Predicate {
     }
 
     /// Appends the expression as SQL of the dialect, with `?1`, `?2`… for the values, which go to `params`.
-    pub fn push_sql(&self, _sql: &mut String, _params: &mut Vec<Value>) {
-        unimplemented!()
+    ///
+    /// Numbers the placeholders after what `params` holds already. What is appended stands in its own parentheses.
+    pub fn push_sql(&self, sql: &mut String, params: &mut Vec<Value>) {
+        sql::Sink { sql, params }.condition(&self.root);
     }
 
     /// One `column = constant` that every matching row fulfils, for an index; the column's index in the table.
     pub fn equality(&self) -> Option<(usize, Key)> {
-        unimplemented!()
+        self.root.equality().and_then(|(column, constant)| Some((column, Key(constant.key()?))))
     }
 
     /// The columns that the expression reads, ascending.
     pub fn columns(&self) -> &[usize] {
-        unimplemented!()
+        &self.columns
     }
 }
 
 impl Key {
     /// The key of a row's value; `None` where `=` is never true (NULL, unchanged).
-    pub fn of(_value: &Value) -> Option<Self> {
-        unimplemented!()
+    pub fn of(value: &Value) -> Option<Self> {
+        Constant::of(value)?.key().map(Self)
     }
 }

@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::ingest::pull::{HttpPull, Pulling};
 use crate::log::Log;
+use crate::log::Retention;
 use crate::log::local::{LocalLog, LogSettings};
 use crate::log::memory::MemoryLog;
 use crate::session::{self, Node};
@@ -118,6 +119,11 @@ impl Gateway {
         status::status(&self.node, &self.board)
     }
 
+    /// Brings the `metrics` crate's gauges up to date: call it before they are scraped.
+    pub fn record_metrics(&self) {
+        status::record_metrics(&self.node, &self.board);
+    }
+
     /// Whether changes flow; if not, the reason for people.
     pub fn ready(&self) -> Result<(), String> {
         self.board.ready()
@@ -214,7 +220,7 @@ fn start_pulls(
 
 async fn open_log(place: LogPlace) -> Result<Arc<dyn Log>, StartError> {
     match place {
-        LogPlace::Memory => Ok(Arc::new(MemoryLog::new())),
+        LogPlace::Memory => Ok(Arc::new(MemoryLog::new(Retention::default()))),
         LogPlace::Directory(path, settings) => {
             let opened = tokio::task::spawn_blocking(move || LocalLog::open(path, settings)).await;
             let log = opened.map_err(|e| StartError(e.to_string()))?.map_err(|e| StartError(e.to_string()))?;

@@ -9,6 +9,7 @@ mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -104,7 +105,7 @@ impl Hub {
                 }
                 Err(ReadError::Io(error)) => {
                     tracing::error!(%error, "the log cannot be read; trying again in a second");
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
         }
@@ -113,6 +114,7 @@ impl Hub {
     /// Queues what `events` bring. Returns whether it got further: not while a transaction's end is still to come.
     fn dispatch(&self, events: &[Arc<Event>]) -> bool {
         let full = is_full(events);
+        let began = std::time::Instant::now();
         let mut state = self.state.lock();
         let from = state.dispatched;
         for run in transactions(events) {
@@ -128,6 +130,11 @@ impl Hub {
         let now = state.dispatched;
         drop(state);
         self.progress.send_replace(now);
+        metrics::histogram!("rowcast_stage_seconds", "stage" => "dispatch").record(began.elapsed());
+        if let Some(event) = events.last() {
+            let age = Duration::from_millis(now_ms().saturating_sub(event.change.time_ms));
+            metrics::histogram!("rowcast_event_age_seconds").record(age);
+        }
         now != from
     }
 

@@ -3,13 +3,22 @@
 //! Orders, numbers and keeps. Leaves matching to `hub` and reading databases to `source`.
 
 pub mod local;
+pub mod memory;
+mod recent;
+mod retention;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
 use crate::event::{Batch, Event, Message, Place, Position};
+
+pub use retention::Retention;
+
+/// How many ephemeral messages a listener may lag behind before it is told that it missed some.
+const EPHEMERAL_MAX: usize = 4096;
 
 /// An ordered log of events that gives out positions.
 ///
@@ -99,4 +108,24 @@ pub enum ReadError {
     /// The disk refused, or what it holds is damaged.
     #[error("the log could not be read: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl ReadError {
+    /// Refuses a position from which a log that goes from `oldest` to `head` cannot be read on.
+    fn unless_within(asked: Position, oldest: Position, head: Position) -> Result<(), ReadError> {
+        let known = asked.epoch == head.epoch && (oldest.offset..=head.offset).contains(&asked.offset);
+        if known { Ok(()) } else { Err(ReadError::Gap { asked, oldest, head }) }
+    }
+}
+
+/// Refuses a batch that does not continue where the log has its source.
+fn check_continues(batch: &Batch, known: impl FnOnce(&str) -> Option<Place>) -> Result<(), AppendError> {
+    let Some(origin) = &batch.origin else { return Ok(()) };
+    let at = known(&origin.source);
+    if at == origin.after { Ok(()) } else { Err(AppendError::Moved { at }) }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

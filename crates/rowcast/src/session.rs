@@ -2,10 +2,13 @@
 //!
 //! Knows its subscriptions and how far each has been sent. Leaves frames to `transport` and matching to `hub`.
 
+mod bound;
 mod follow;
 mod node;
 mod order;
+mod read;
 pub mod requests;
+mod settle;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,16 +19,19 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-pub use follow::{SOURCE_HOLE, projection, settle, store_problem};
+pub use bound::projection;
+pub use follow::store_problem;
 pub use node::{Connected, Database, Limits, Node};
 pub use order::{parse_order, unknown_column};
+pub use settle::settle;
 
 use crate::event::{Channel, Position};
 use crate::filter::Filter;
 use crate::hub::{Closing, Item, ItemKind, SessionKey, SubscriptionKey};
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe};
-use follow::{Broken, Follow, Start, Step, Wish, follow};
+use follow::{Start, Step, Wish, follow};
+use read::{Broken, Follow};
 
 /// A session hands its transport about so many bytes at once.
 const TAKE_BYTES: usize = 256 << 10;

@@ -8,12 +8,13 @@ mod reply;
 mod sse;
 mod websocket;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::http::{HeaderName, Method, header};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use origin::Origins;
@@ -54,6 +55,11 @@ pub fn router(doors: Doors) -> Router {
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(cors(&doors.origins))
         .with_state(doors)
+}
+
+/// The peer's address, where the server was told to keep it.
+fn remote(peer: Option<Extension<ConnectInfo<SocketAddr>>>) -> String {
+    peer.map_or_else(|| "unknown".to_owned(), |Extension(ConnectInfo(address))| address.to_string())
 }
 
 fn cors(origins: &Origins) -> CorsLayer {

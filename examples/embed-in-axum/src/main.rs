@@ -26,10 +26,7 @@ async fn main() -> anyhow::Result<()> {
         .start()
         .await?;
 
-    let app = Router::new()
-        .route("/notes", post(add_note))
-        .with_state(gateway.ingest())
-        .merge(gateway.router());
+    let app = Router::new().route("/notes", post(add_note)).with_state(gateway.ingest()).merge(gateway.router());
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:4000").await?;
     println!("listening on http://{}", listener.local_addr()?);

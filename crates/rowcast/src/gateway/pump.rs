@@ -92,10 +92,12 @@ impl Pump {
         }
     }
 
-    async fn append(&self, batch: Batch) -> Result<(), Trouble> {
+    async fn append(&mut self, batch: Batch) -> Result<(), Trouble> {
         let count = batch.changes.len() as u64;
+        let began = Instant::now();
         match self.log.append(batch).await {
             Ok(_) => {
+                metrics::histogram!("rowcast_stage_seconds", "stage" => "append").record(began.elapsed());
                 metrics::counter!("rowcast_source_changes_total", "source" => self.source.name().to_owned())
                     .increment(count);
                 self.board.read(self.source.status());

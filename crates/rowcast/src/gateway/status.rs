@@ -119,3 +119,35 @@ pub(super) fn status(node: &Node, board: &Board) -> Json {
         "errors": errors,
     })
 }
+
+/// Sets the gauges and totals that are known without counting each time. `docs/operating.md` lists them.
+pub(super) fn record_metrics(node: &Node, board: &Board) {
+    let hub = node.hub.status();
+    metrics::counter!("rowcast_events_total").absolute(hub.events);
+    metrics::counter!("rowcast_deliveries_total").absolute(hub.delivered.frames);
+    metrics::counter!("rowcast_delivered_bytes_total").absolute(hub.delivered.bytes);
+    metrics::gauge!("rowcast_subscriptions").set(hub.subscriptions as f64);
+    metrics::gauge!("rowcast_distinct_filters").set(hub.filters as f64);
+    let log = node.log.status();
+    metrics::gauge!("rowcast_log_events").set(log.events as f64);
+    metrics::gauge!("rowcast_log_bytes").set(log.bytes as f64);
+    metrics::gauge!("rowcast_log_head_offset").set(node.log.head().offset.0 as f64);
+    let behind_hub = node.log.head().offset.0.saturating_sub(node.hub.dispatched().offset.0);
+    metrics::gauge!("rowcast_hub_lag_events").set(behind_hub as f64);
+    record_sessions(node);
+    let lag = board.state.lock().status.lag_events;
+    metrics::gauge!("rowcast_source_lag_events", "source" => board.source.to_string()).set(lag.unwrap_or(0) as f64);
+    metrics::gauge!("rowcast_ready").set(if board.ready().is_ok() { 1.0 } else { 0.0 });
+}
+
+fn record_sessions(node: &Node) {
+    let sessions = node.sessions();
+    for transport in ["websocket", "sse"] {
+        let count = sessions.iter().filter(|(_, connected)| connected.transport == transport).count();
+        metrics::gauge!("rowcast_connections", "transport" => transport).set(count as f64);
+    }
+    let queues = sessions.iter().map(|(_, connected)| connected.queue.status());
+    let (bytes, behind) = queues.fold((0, 0), |(bytes, behind), (b, late)| (bytes + b, behind + u32::from(late)));
+    metrics::gauge!("rowcast_queue_bytes").set(bytes as f64);
+    metrics::gauge!("rowcast_sessions_behind").set(f64::from(behind));
+}

@@ -212,6 +212,11 @@ impl ClientMessage {
     }
 
     fn check(&self) -> Result<(), Problem> {
+        if let Self::Insert(Insert { rows, .. }) = self
+            && let Some(i) = rows.iter().position(|row| !row.get().starts_with('{'))
+        {
+            return Err(Problem::new(Code::BadMessage, format!("insert: row {} is not an object", i + 1)));
+        }
         let (name, value) = match self {
             Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => ("id", Some(id)),
             Self::Publish(Publish { reference, .. })

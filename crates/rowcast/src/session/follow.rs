@@ -4,28 +4,26 @@
 //! as a task of its own and hands frames to the session as fast as the session takes them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::bound::{Bound, head};
 use super::node::Node;
-use super::order::{parse_order, unknown_column};
-use crate::event::{Body, Channel, Event, Mark, Offset, Place, Position, Row, Table, TableName};
-use crate::filter::{Filter, Predicate};
-use crate::hub::{Interest, Run, SubscriptionKey, commit, seen, transactions};
-use crate::log::ReadError;
-use crate::protocol::encode::{self, Projection, Wire};
-use crate::protocol::{Code, ColumnType, GapReason, Problem, ServerMessage, SnapshotWish};
+use super::order::parse_order;
+use super::read::{Broken, Follow, Frame, broken};
+use super::settle::settle;
+use crate::event::{Channel, Position, Row};
+use crate::filter::Filter;
+use crate::hub::SubscriptionKey;
+use crate::protocol::encode::{self, Wire};
+use crate::protocol::{Code, GapReason, Problem, ServerMessage, SnapshotWish};
 use crate::store::{Select, Snapshot, StoreError};
 
 /// Events read from the log in one go.
-const EVENTS_MAX: usize = 1024;
-const BYTES_MAX: usize = 256 << 10;
+pub(super) const EVENTS_MAX: usize = 1024;
+pub(super) const BYTES_MAX: usize = 256 << 10;
 /// Rows of a snapshot go out in frames of about this size.
 const FRAME_BYTES: usize = 64 << 10;
-/// How long the log may take to hold what a snapshot has shown.
-const SETTLE: Duration = Duration::from_secs(15);
 
 /// What the client asked for.
 #[derive(Debug)]
@@ -56,42 +54,13 @@ pub(super) enum Start {
 #[derive(Debug)]
 pub(super) enum Step {
     /// Frames, with the position of the event that each is about.
-    Frames(Vec<(Option<Position>, Bytes)>),
+    Frames(Vec<Frame>),
     /// The hub can carry on from here.
     Ready(Box<Follow>),
     /// The subscription has ended.
     Failed(Problem),
     /// The answer to a request; no subscription's.
     Reply(ServerMessage),
-}
-
-/// A filter and columns, tied to a table as it was at some moment.
-#[derive(Debug, Clone)]
-struct Bound {
-    table: Arc<Table>,
-    predicate: Option<Arc<Predicate>>,
-    projection: Arc<Projection>,
-}
-
-/// A subscription on its way.
-#[derive(Debug)]
-pub(super) struct Follow {
-    pub(super) wish: Arc<Wish>,
-    /// `None` for a room, and for a table that is not there at the moment.
-    bound: Option<Bound>,
-    /// Everything up to here has been sent.
-    pub(super) cursor: Position,
-    /// Part of a transaction was sent whose end is still to come.
-    open: bool,
-}
-
-/// Why reading the log stopped short.
-#[derive(Debug)]
-pub(super) enum Broken {
-    /// The client has to begin again; the position to go on from when it wants no snapshot.
-    Gap(GapReason, String, Position),
-    /// The subscription cannot go on.
-    Failed(Problem),
 }
 
 /// The session is gone, or has unsubscribed.
@@ -334,228 +303,6 @@ impl Way {
 
     async fn send(&self, step: Step) -> Result<(), Gone> {
         self.steps.send((self.key, step)).await.map_err(|_| Gone)
-    }
-}
-
-/// Waits until the log holds all that a snapshot contains, and returns the last position of it.
-///
-/// `known` is the log's head from before the snapshot was read.
-pub async fn settle(node: &Node, known: Position, mark: Mark, place: &Place) -> Result<Position, StoreError> {
-    let database = &node.database;
-    let mut appended = node.log.watch();
-    let arrived = async {
-        while !database.store.reached(node.log.place(&database.source).as_ref(), place) {
-            if appended.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    if tokio::time::timeout(SETTLE, arrived).await.is_err() {
-        return Err(StoreError::Unavailable("its changes are not being read; see the source's status".into()));
-    }
-    let mut cursor = known;
-    loop {
-        let events = node.log.read(cursor, EVENTS_MAX, BYTES_MAX).await;
-        let events = events.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let contained = |event: &&Arc<Event>| match event.change.body {
-            Body::Message(_) => true,
-            Body::Row(_) | Body::Reset { .. } => mark.contains(event.change.tx),
-        };
-        let Some(last) = events.iter().take_while(contained).last() else { return Ok(cursor) };
-        cursor = last.position;
-    }
-}
-
-impl Follow {
-    /// What the hub has to know to carry on.
-    pub(super) fn interest(&self) -> (Interest, bool) {
-        let wish = &self.wish;
-        let empty = || Arc::new(Projection { columns: Box::default(), old: wish.old });
-        let interest = Interest {
-            channel: match (&wish.channel, &self.bound) {
-                (Channel::Table(_), Some(bound)) => Channel::Table(bound.table.name.clone()),
-                (channel, _) => channel.clone(),
-            },
-            table: self.bound.as_ref().map(|bound| bound.table.clone()),
-            predicate: self.bound.as_ref().and_then(|bound| bound.predicate.clone()),
-            projection: self.bound.as_ref().map_or_else(empty, |bound| bound.projection.clone()),
-            wire: wish.wire,
-            id: wish.id_json.clone(),
-        };
-        (interest, self.open)
-    }
-
-    /// Begins after `position`, which may be in the middle of a transaction.
-    async fn set_cursor(&mut self, node: &Node, position: Position) {
-        self.cursor = position;
-        self.open = false;
-        if position.offset.0 == 0 {
-            return;
-        }
-        let before = Position { offset: Offset(position.offset.0 - 1), ..position };
-        if let Ok(events) = node.log.read(before, 1, 1).await {
-            self.open =
-                events.first().is_some_and(|event| matches!(event.change.body, Body::Row(_)) && !event.change.last);
-        }
-    }
-
-    /// Reads some of the log after the cursor, and not beyond `until`. Dropping the future loses nothing.
-    pub(super) async fn read(
-        &mut self,
-        node: &Node,
-        until: Position,
-    ) -> (Vec<(Option<Position>, Bytes)>, Option<Broken>) {
-        let mut frames = Vec::new();
-        if self.cursor >= until && self.cursor.epoch == until.epoch {
-            return (frames, None);
-        }
-        let mut events = match node.log.read(self.cursor, EVENTS_MAX, BYTES_MAX).await {
-            Ok(events) => events,
-            Err(error) => return (frames, Some(broken(error, self.cursor, node))),
-        };
-        let cut_short = events.last().is_some_and(|event| event.position < until);
-        events.truncate(events.iter().take_while(|event| event.position <= until).count());
-        let mut runs = transactions(&events).peekable();
-        let mut first = true;
-        while let Some(run) = runs.next() {
-            // A transaction that goes on after this read is read again from its start, unless it is too large for one.
-            if !run.complete && runs.peek().is_none() && cut_short && !first {
-                break;
-            }
-            first = false;
-            if let Err(broken) = self.take(run, node, &mut frames) {
-                return (frames, Some(broken));
-            }
-            self.cursor = run.events[run.events.len() - 1].position;
-        }
-        (frames, None)
-    }
-
-    fn take(&mut self, run: Run<'_>, node: &Node, frames: &mut Vec<(Option<Position>, Bytes)>) -> Result<(), Broken> {
-        match (&self.wish.channel, &run.events[0].change.body) {
-            (Channel::Room(_), Body::Message(message)) if message.channel == self.wish.channel => {
-                let event = &run.events[0];
-                let body = encode::message_body(message, Some(event.position), event.change.time_ms);
-                frames.push(self.frame("message", event, &body));
-                Ok(())
-            }
-            (Channel::Table(name), Body::Reset { table, reason }) if self.is_own(name, table) => {
-                let reason_code = if &**reason == SOURCE_HOLE { GapReason::Source } else { GapReason::Schema };
-                Err(Broken::Gap(reason_code, reason.to_string(), run.events[0].position))
-            }
-            (Channel::Table(_), Body::Row(_)) => self.take_rows(run, node, frames),
-            _ => Ok(()),
-        }
-    }
-
-    fn is_own(&self, asked: &TableName, table: &TableName) -> bool {
-        self.bound.as_ref().map_or(asked == table, |bound| bound.table.name == *table)
-    }
-
-    fn take_rows(
-        &mut self,
-        run: Run<'_>,
-        node: &Node,
-        frames: &mut Vec<(Option<Position>, Bytes)>,
-    ) -> Result<(), Broken> {
-        let mut matched = Vec::new();
-        for event in run.events {
-            let Body::Row(change) = &event.change.body else { continue };
-            let Channel::Table(asked) = &self.wish.channel else { continue };
-            if !self.is_own(asked, &change.table.name) {
-                continue;
-            }
-            let bound = self.bind_to(&change.table, event.position, node)?;
-            if let Some(seen) = seen(bound.predicate.as_deref(), change) {
-                matched.push((event, change, seen, bound.projection.clone()));
-            }
-        }
-        let count = matched.len();
-        for (i, (event, change, seen, projection)) in matched.into_iter().enumerate() {
-            let body = encode::change_body(event, change, seen, &projection, run.complete && i + 1 == count);
-            frames.push(self.frame("change", event, &body));
-        }
-        if run.complete {
-            if count == 0 && self.open {
-                let event = &run.events[run.events.len() - 1];
-                frames.push((Some(event.position), commit(self.wish.wire, &self.wish.id_json, event)));
-            }
-            self.open = false;
-        } else {
-            self.open |= count > 0;
-        }
-        Ok(())
-    }
-
-    /// The filter tied to the columns that this event has.
-    fn bind_to(&mut self, table: &Arc<Table>, at: Position, node: &Node) -> Result<&Bound, Broken> {
-        match &mut self.bound {
-            None => {
-                let before = Position { offset: Offset(at.offset.0 - 1), ..at };
-                return Err(Broken::Gap(GapReason::Schema, "the table was made again".into(), before));
-            }
-            Some(bound) if Arc::ptr_eq(&bound.table, table) => {}
-            Some(bound) if bound.table == *table => bound.table = table.clone(),
-            Some(bound) => *bound = Bound::new(&self.wish, table.clone(), node).map_err(Broken::Failed)?,
-        }
-        Ok(self.bound.as_ref().expect("was there a moment ago"))
-    }
-
-    fn frame(&self, kind: &str, event: &Event, body: &[u8]) -> (Option<Position>, Bytes) {
-        let frame = encode::frame(self.wish.wire, kind, &self.wish.id_json, Some(event.position), body);
-        (Some(event.position), frame)
-    }
-}
-
-/// The reason of a reset that a source gives when it could not be read without a hole.
-pub const SOURCE_HOLE: &str = "changes were missed";
-
-impl Bound {
-    fn new(wish: &Wish, table: Arc<Table>, node: &Node) -> Result<Self, Problem> {
-        let dialect = node.database.store.dialect();
-        let claims = serde_json::Map::new();
-        let predicate = match &wish.filter {
-            Some(filter) => Some(Arc::new(filter.bind(&table, dialect, &claims)?)),
-            None => None,
-        };
-        let projection = Arc::new(projection(&table, wish.columns.as_deref(), wish.old)?);
-        Ok(Self { table, predicate, projection })
-    }
-}
-
-/// The chosen columns of a table; all where none are named.
-pub fn projection(table: &Table, columns: Option<&[String]>, old: bool) -> Result<Projection, Problem> {
-    let find = |name: &String| table.column(name).ok_or_else(|| unknown_column(name, table));
-    let columns = match columns {
-        Some(names) => names.iter().map(find).collect::<Result<_, _>>()?,
-        None => (0..table.columns.len()).collect(),
-    };
-    Ok(Projection { columns, old })
-}
-
-fn head(bound: &Bound) -> (Vec<ColumnType>, Vec<String>) {
-    let column = |&i: &usize| {
-        let column = &bound.table.columns[i];
-        ColumnType { name: column.name.to_string(), declared: column.declared.to_string() }
-    };
-    let key = bound.table.key.iter().map(|&i| bound.table.columns[i].name.to_string());
-    (bound.projection.columns.iter().map(column).collect(), key.collect())
-}
-
-fn broken(error: ReadError, asked: Position, node: &Node) -> Broken {
-    let oldest = node.log.oldest();
-    match error {
-        ReadError::Io(error) => {
-            Broken::Failed(Problem::new(Code::Internal, format!("the log cannot be read: {error}")))
-        }
-        ReadError::Gap { .. } if asked.epoch != oldest.epoch => {
-            let message = format!("the log began anew; position {asked} is of an earlier one");
-            Broken::Gap(GapReason::Epoch, message, oldest)
-        }
-        ReadError::Gap { asked, oldest, head } => {
-            let message = format!("position {asked} is not in the log, which goes from {oldest} to {head}");
-            Broken::Gap(GapReason::Retention, message, oldest)
-        }
     }
 }
 

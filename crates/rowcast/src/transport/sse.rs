@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
 
-use super::Doors;
 use super::reply::Refusal;
+use super::{Doors, remote};
 use crate::hub::Closing;
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{Code, Problem, ServerMessage, SnapshotWish, Subscribe};
@@ -39,12 +40,12 @@ pub(super) struct Wish {
 
 pub(super) async fn stream(
     State(doors): State<Doors>,
-    peer: Option<ConnectInfo<SocketAddr>>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(wish) = wish?;
-    let remote = peer.map_or_else(|| "unknown".to_owned(), |ConnectInfo(address)| address.to_string());
+    let remote = remote(peer);
     let mut session = Session::open(doors.node.clone(), Wire::Sse, "sse", remote)?;
     session.subscribe(subscription(wish, last_event_id(&headers)?)?)?;
     // The first words decide whether there is a stream at all.

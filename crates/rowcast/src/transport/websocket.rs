@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, State};
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
-use super::Doors;
 use super::reply::Refusal;
+use super::{Doors, remote};
 use crate::hub::Closing;
 use crate::protocol::encode::Wire;
 use crate::protocol::{Code, Problem, ServerMessage};
@@ -24,14 +25,14 @@ const WRITE_BUFFER: usize = 16 << 10;
 
 pub(super) async fn upgrade(
     State(doors): State<Doors>,
-    peer: Option<ConnectInfo<SocketAddr>>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let upgrade = upgrade.map_err(|rejection| {
         let message = format!("/v1/ws speaks WebSocket: {}", rejection.body_text());
         Problem::new(Code::BadMessage, message).hint("connect with a WebSocket client, or use /v1/stream")
     })?;
-    let remote = peer.map_or_else(|| "unknown".to_owned(), |ConnectInfo(address)| address.to_string());
+    let remote = remote(peer);
     let session = Session::open(doors.node.clone(), Wire::WebSocket, "websocket", remote)?;
     let frame_bytes = doors.node.limits.frame_bytes;
     let upgrade = upgrade

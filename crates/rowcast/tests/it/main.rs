@@ -1,5 +1,15 @@
-//! Integration tests of the library, in one binary.
+//! What the rooms of Rowcast promise, checked against the real thing: the crate's integration tests, in one binary.
 
-mod ingest;
-mod ingest_pull;
-mod scratch;
+mod filter;
+mod hub;
+mod log_contract;
+mod log_crash;
+mod log_damage;
+mod log_events;
+mod log_local;
+mod protocol_vectors;
+mod rooms;
+mod source_contract;
+mod sqlite;
+mod sqlite_replace;
+mod sqlite_schema;

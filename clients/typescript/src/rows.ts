@@ -1,0 +1,374 @@
+/**
+ * The rows of a result, kept sorted and limited while changes come in.
+ *
+ * Pure: no clock, no connection. Changes cost O(1) each; `settle` merges all of them into the sorted rows at once,
+ * O(k log n + n). Under a limit some more rows than asked for are held, so that rows that leave can be replaced.
+ */
+
+import { type Compare, compareIn, compareText, findColumn, type OrderTerm } from './order.ts';
+import type { ChangeMessage } from './protocol.ts';
+import type { Column, Row, Value } from './types.ts';
+
+export interface Shape {
+  /** The columns of the rows as they arrive. */
+  readonly columns: readonly Column[];
+  /** Names of the key's columns, all of them in `columns`. Empty: rows are told apart by all their values. */
+  readonly key: readonly string[];
+  /** Empty: by key; without a key in the order in which they came. */
+  readonly order: readonly OrderTerm[];
+  readonly limit: number | undefined;
+  /** The columns to show. `undefined`: all. */
+  readonly shown: readonly string[] | undefined;
+}
+
+/** The result in order. */
+export interface View {
+  readonly rows: readonly Row[];
+  readonly keys: readonly string[];
+}
+
+interface Entry {
+  readonly id: string;
+  readonly key: readonly Value[];
+  readonly row: Row;
+  /** `row`, or the columns of it that are shown. */
+  readonly shown: Row;
+  /** Counts up with each new row; keeps rows without a key in the order in which they came. */
+  readonly turn: number;
+}
+
+/** How many rows to ask for so that `limit` of them can be shown for a while. */
+export function withSlack(limit: number): number {
+  return limit + slackOf(limit);
+}
+
+function slackOf(limit: number): number {
+  return Math.min(500, Math.max(10, Math.ceil(limit / 2)));
+}
+
+export class ResultRows {
+  readonly shape: Shape;
+  readonly #compare: Compare<Entry>;
+  readonly #orderColumns: readonly string[];
+  readonly #entries = new Map<string, Entry>();
+  /** Without a key: the rows that have the same values. */
+  readonly #alike = new Map<string, Set<Entry>>();
+  #sorted: readonly Entry[] = [];
+  /** What was last shown. */
+  #shown: readonly Entry[] = [];
+  /** In `#sorted`, and gone. */
+  readonly #removed = new Set<Entry>();
+  /** Not yet in `#sorted`. */
+  readonly #added = new Set<Entry>();
+  /** The last row that is known for certain; what sorts after it may exist and is not held. */
+  #horizon: Entry | undefined;
+  #turn = 0;
+  #unknown = false;
+  #view: View | undefined;
+
+  constructor(shape: Shape) {
+    this.shape = shape;
+    this.#compare = compareEntries(shape);
+    this.#orderColumns = shape.order.map(({ column }) => findColumn(shape.columns, column)?.name ?? column);
+  }
+
+  /** Rows of the snapshot. */
+  fill(rows: readonly Row[]): void {
+    for (const row of rows) {
+      this.#put(row, this.#keyOf(row));
+    }
+  }
+
+  /** The snapshot is complete: a full one may have left rows out. */
+  filled(): void {
+    const { limit } = this.shape;
+    const full = limit !== undefined && this.#entries.size >= withSlack(limit);
+    this.#merge();
+    this.#shown = this.#sorted;
+    this.#horizon = full ? this.#sorted.at(-1) : undefined;
+  }
+
+  /** Whether the rows should be read again: something is not known that is needed, or soon will be. Looked at after `settle`. */
+  get stale(): boolean {
+    return this.#unknown || this.#isLow();
+  }
+
+  /** How many rows are held. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** A change of the result, in commit order. */
+  apply(change: ChangeMessage): void {
+    if (this.shape.key.length > 0 && change.key !== null) {
+      this.#applyByKey(change, change.key);
+    } else {
+      this.#applyByValues(change);
+    }
+  }
+
+  /**
+   * Brings the sorted rows up to date. Returns whether what is shown has changed.
+   *
+   * Where something is not known, what is shown stays as it was: an older result rather than a wrong one.
+   */
+  settle(): boolean {
+    if (this.#removed.size === 0 && this.#added.size === 0) {
+      return false;
+    }
+    this.#merge();
+    this.#trim();
+    const { limit } = this.shape;
+    this.#unknown ||= limit !== undefined && this.#horizon !== undefined && this.#sorted.length < limit;
+    if (this.#unknown || sameStart(this.#shown, this.#sorted, limit)) {
+      return false;
+    }
+    this.#shown = this.#sorted;
+    this.#view = undefined;
+    return true;
+  }
+
+  /** The rows as of the last `settle`. The same object until they change. */
+  view(): View {
+    this.#view ??= new SortedView(this.#shown, this.shape.limit);
+    return this.#view;
+  }
+
+  /** Most of the slack is gone: time to read again, before a row is missing. */
+  #isLow(): boolean {
+    const { limit } = this.shape;
+    const enough = limit === undefined ? 0 : limit + Math.ceil(slackOf(limit) / 4);
+    return this.#horizon !== undefined && this.#sorted.length < enough;
+  }
+
+  #applyByKey(change: ChangeMessage, key: readonly Value[]): void {
+    const id = JSON.stringify(key);
+    const before = this.#entries.get(change.old_key === undefined ? id : JSON.stringify(change.old_key));
+    if (change.op === 'delete') {
+      this.#drop(this.#entries.get(id));
+      return;
+    }
+    const known = change.op === 'update' ? before : undefined;
+    this.#drop(known);
+    // Keys that change places within a transaction cannot be followed one by one.
+    this.#unknown ||= change.old_key !== undefined && this.#entries.has(id);
+    this.#put({ ...known?.row, ...change.row }, key, known?.turn);
+  }
+
+  #applyByValues(change: ChangeMessage): void {
+    if (change.op === 'insert') {
+      this.#put(change.row, []);
+      return;
+    }
+    const gone = change.op === 'delete' ? change.row : change.old;
+    const before = gone === undefined ? undefined : this.#findByValues(gone);
+    if (before === undefined && (gone === undefined || !this.#isBeyond(gone, []))) {
+      this.#unknown = true;
+      return;
+    }
+    this.#drop(before);
+    if (change.op === 'update') {
+      this.#put({ ...gone, ...change.row }, [], before?.turn);
+    }
+  }
+
+  #findByValues(row: Row): Entry | undefined {
+    // Any of them will do: they look the same.
+    return this.#alike.get(this.#valuesOf(row))?.values().next().value;
+  }
+
+  #put(row: Row, key: readonly Value[], turn = this.#turn++): void {
+    // A change that does not name every column cannot make a row that was not held.
+    const placed = this.#orderColumns.every((name) => Object.hasOwn(row, name));
+    const beyond = placed && this.#isBeyond(row, key);
+    if (beyond || !this.shape.columns.every(({ name }) => Object.hasOwn(row, name))) {
+      this.#unknown ||= !beyond;
+      return;
+    }
+    const keyed = this.shape.key.length > 0;
+    const id = keyed ? JSON.stringify(key) : `#${turn}`;
+    this.#drop(this.#entries.get(id));
+    const entry: Entry = { id, key, row, shown: this.#show(row), turn };
+    this.#entries.set(id, entry);
+    this.#added.add(entry);
+    if (!keyed) {
+      const values = this.#valuesOf(row);
+      this.#alike.set(values, (this.#alike.get(values) ?? new Set()).add(entry));
+    }
+  }
+
+  #drop(entry: Entry | undefined): void {
+    if (entry === undefined) {
+      return;
+    }
+    this.#forget(entry);
+    if (!this.#added.delete(entry)) {
+      this.#removed.add(entry);
+    }
+  }
+
+  #forget(entry: Entry): void {
+    this.#entries.delete(entry.id);
+    if (this.shape.key.length > 0) {
+      return;
+    }
+    const values = this.#valuesOf(entry.row);
+    const alike = this.#alike.get(values);
+    alike?.delete(entry);
+    if (alike?.size === 0) {
+      this.#alike.delete(values);
+    }
+  }
+
+  #valuesOf(row: Row): string {
+    return JSON.stringify(this.shape.columns.map(({ name }) => row[name] ?? null));
+  }
+
+  #keyOf(row: Row): readonly Value[] {
+    return this.shape.key.map((name) => row[name] ?? null);
+  }
+
+  #show(row: Row): Row {
+    const { shown } = this.shape;
+    return shown === undefined ? row : Object.fromEntries(shown.map((name) => [name, row[name] ?? null]));
+  }
+
+  #isBeyond(row: Row, key: readonly Value[]): boolean {
+    const horizon = this.#horizon;
+    return horizon !== undefined && this.#compare({ id: '', key, row, shown: row, turn: Infinity }, horizon) > 0;
+  }
+
+  #merge(): void {
+    const gone = [...this.#removed].map((entry) => this.#indexOf(entry)).sort((a, b) => a - b);
+    const added = [...this.#added].sort(this.#compare);
+    this.#removed.clear();
+    this.#added.clear();
+    this.#sorted = merge(without(this.#sorted, gone), added, this.#compare);
+  }
+
+  /** Holds no more than it needs: what is beyond the slack is given up. */
+  #trim(): void {
+    const { limit } = this.shape;
+    if (limit === undefined || this.#sorted.length <= limit + 2 * slackOf(limit)) {
+      return;
+    }
+    const kept = withSlack(limit);
+    for (const entry of this.#sorted.slice(kept)) {
+      this.#forget(entry);
+    }
+    this.#sorted = this.#sorted.slice(0, kept);
+    this.#horizon = this.#sorted.at(-1);
+  }
+
+  #indexOf(entry: Entry): number {
+    const index = lowerBound(this.#sorted, entry, this.#compare);
+    return this.#sorted[index] === entry ? index : this.#sorted.indexOf(entry);
+  }
+}
+
+/** Rows at once, keys when somebody asks. */
+class SortedView implements View {
+  readonly rows: readonly Row[];
+  readonly #entries: readonly Entry[];
+  #keys: readonly string[] | undefined;
+
+  constructor(sorted: readonly Entry[], limit: number | undefined) {
+    this.#entries = limit === undefined || sorted.length <= limit ? sorted : sorted.slice(0, limit);
+    this.rows = this.#entries.map((entry) => entry.shown);
+  }
+
+  get keys(): readonly string[] {
+    this.#keys ??= this.#entries.map((entry) => entry.id);
+    return this.#keys;
+  }
+}
+
+/** A total order: rows that tie are in the order of their key, without one in the order in which they came. */
+function compareEntries({ columns, key, order }: Shape): Compare<Entry> {
+  const terms = order.map(({ column, descending }) => {
+    const found = findColumn(columns, column);
+    return { name: found?.name ?? column, compare: compareIn(found), sign: descending ? -1 : 1 };
+  });
+  const ties = key.map((name) => compareIn(findColumn(columns, name)));
+  return (a, b) => {
+    for (const { name, compare, sign } of terms) {
+      const result = compare(a.row[name], b.row[name]);
+      if (result !== 0) {
+        return result * sign;
+      }
+    }
+    for (let index = 0; index < ties.length; index++) {
+      const result = ties[index]?.(a.key[index], b.key[index]) ?? 0;
+      if (result !== 0) {
+        return result;
+      }
+    }
+    return ties.length > 0 ? compareText(a.id, b.id) : a.turn - b.turn;
+  };
+}
+
+/** The first index whose entry is not before `entry`. */
+function lowerBound<T>(sorted: readonly T[], entry: T, compare: Compare<T>): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compare(sorted[middle] as T, entry) < 0) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+/** Without what stands at the ascending `indexes`. */
+function without<T>(list: readonly T[], indexes: readonly number[]): readonly T[] {
+  if (indexes.length === 0) {
+    return list;
+  }
+  const rest: T[] = [];
+  let from = 0;
+  for (const index of indexes) {
+    copyInto(rest, list, from, index);
+    from = index + 1;
+  }
+  copyInto(rest, list, from, list.length);
+  return rest;
+}
+
+/** Two sorted lists as one. */
+function merge<T>(list: readonly T[], added: readonly T[], compare: Compare<T>): readonly T[] {
+  if (added.length === 0 || list.length === 0) {
+    return added.length === 0 ? list : added;
+  }
+  const merged: T[] = [];
+  let from = 0;
+  for (const entry of added) {
+    const index = lowerBound(list, entry, compare);
+    copyInto(merged, list, from, index);
+    merged.push(entry);
+    from = index;
+  }
+  copyInto(merged, list, from, list.length);
+  return merged;
+}
+
+function copyInto<T>(target: T[], source: readonly T[], from: number, to: number): void {
+  for (let index = from; index < to; index++) {
+    target.push(source[index] as T);
+  }
+}
+
+function sameStart(a: readonly Entry[], b: readonly Entry[], limit: number | undefined): boolean {
+  const length = Math.min(limit ?? Infinity, a.length);
+  if (length !== Math.min(limit ?? Infinity, b.length)) {
+    return false;
+  }
+  for (let index = 0; index < length; index++) {
+    if (a[index] !== b[index]) {
+      return false;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,82 @@
+/**
+ * The native carrier: one JSON message in each text frame of a WebSocket.
+ */
+import type { Carrier, CarrierListener, OpenCarrier } from './carrier.ts';
+import { readMessage } from './protocol.ts';
+import type { Problem } from './subscription.ts';
+import type { WebSocketClass, WebSocketLike } from './types.ts';
+
+/** Connects when called. */
+export function webSocketCarrier(url: string, WebSocket: WebSocketClass | undefined): OpenCarrier {
+  return (listener) => {
+    if (WebSocket === undefined) {
+      const message = 'there is no WebSocket here; give a class as `webSocket`, or choose the transport `sse`';
+      return lostAtOnce(listener, { code: 'no_websocket', message });
+    }
+    try {
+      return attach(new WebSocket(url), listener);
+    } catch (thrown) {
+      return lostAtOnce(listener, { code: 'network', message: `cannot open a WebSocket: ${String(thrown)}` });
+    }
+  };
+}
+
+function attach(socket: WebSocketLike, listener: CarrierListener): Carrier {
+  socket.onmessage = ({ data }: { readonly data: unknown }) => {
+    listener.message(readMessage(data), typeof data === 'string' ? data : '');
+  };
+  socket.onclose = ({ code, reason }: { readonly code: number; readonly reason: string }) => {
+    detach(socket);
+    listener.lost({ code: 'connection_lost', message: describe(code, String(reason ?? '')) });
+  };
+  // What happened is in `close`, which follows; browsers tell nothing here.
+  socket.onerror = () => {};
+  return {
+    send: (_, text) => {
+      try {
+        socket.send(text);
+      } catch {
+        // Closing already: `close` follows, or the runtime has let go of this socket.
+      }
+    },
+    close: () => {
+      detach(socket);
+      socket.close(1000);
+    },
+  };
+}
+
+/** Some classes throw an error that nobody listens to, so that listener stays. */
+function detach(socket: WebSocketLike): void {
+  socket.onmessage = null;
+  socket.onclose = null;
+}
+
+function describe(code: number, reason: string): string {
+  const known: Record<number, string> = {
+    1001: 'the server stops',
+    1006: 'the connection broke or was refused',
+    1008: 'the server refuses this client',
+    1009: 'a message was too large for the server',
+    1011: 'the server made a mistake',
+    1013: 'the server has too many connections',
+    4000: 'this client could not keep up',
+    4001: 'this client did not answer pings',
+  };
+  return `${reason || (known[code] ?? 'the connection was closed')} (${code})`;
+}
+
+function lostAtOnce(listener: CarrierListener, problem: Problem): Carrier {
+  let closed = false;
+  queueMicrotask(() => {
+    if (!closed) {
+      listener.lost(problem);
+    }
+  });
+  return {
+    send: () => {},
+    close: () => {
+      closed = true;
+    },
+  };
+}

@@ -1,0 +1,120 @@
+//! What a filter's text says, before anything is known of tables and claims.
+
+use super::error::Span;
+
+/// A part of a filter with the characters that it was read from.
+#[derive(Debug, Clone)]
+pub(super) struct Expr {
+    pub(super) kind: Kind,
+    pub(super) span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    Literal(Literal),
+    /// `speed`, `readings.speed`, `claims.org.id`.
+    Name(Vec<Part>),
+    /// `payload -> 'a' ->> 0`.
+    Json {
+        column: Box<Expr>,
+        path: Vec<Step>,
+        /// Whether the last arrow was `->>`.
+        as_sql: bool,
+    },
+    Compare {
+        op: Op,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    /// `IS NOT DISTINCT FROM`.
+    Same {
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    In {
+        subject: Box<Expr>,
+        list: Vec<Expr>,
+    },
+    Between {
+        subject: Box<Expr>,
+        low: Box<Expr>,
+        high: Box<Expr>,
+    },
+    Like {
+        subject: Box<Expr>,
+        pattern: Box<Expr>,
+        escape: Option<char>,
+    },
+    IsNull(Box<Expr>),
+    /// `IS TRUE`, `IS FALSE`.
+    Is {
+        subject: Box<Expr>,
+        truth: bool,
+    },
+    Not(Box<Expr>),
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Literal {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Real(f64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+/// One part of a dotted name.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) name: String,
+    /// The quote that it began with.
+    pub(super) quote: Option<char>,
+}
+
+/// One step into a JSON document.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Step {
+    Label(Box<str>),
+    /// From the front, the first is 0.
+    Index(u64),
+    /// From the back, the last is 1.
+    FromEnd(u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Op {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+impl Op {
+    /// The operator with its sides exchanged: `5 < x` is `x > 5`.
+    pub(super) fn flipped(self) -> Self {
+        match self {
+            Op::Lt => Op::Gt,
+            Op::Le => Op::Ge,
+            Op::Gt => Op::Lt,
+            Op::Ge => Op::Le,
+            same => same,
+        }
+    }
+}
+
+impl Expr {
+    /// Whether it stands for a value, and not for a condition.
+    pub(super) fn is_operand(&self) -> bool {
+        matches!(self.kind, Kind::Literal(_) | Kind::Name(_) | Kind::Json { .. })
+    }
+
+    /// The same denied, if `deny`.
+    pub(super) fn negated_if(self, deny: bool) -> Self {
+        if deny { Expr { span: self.span, kind: Kind::Not(Box::new(self)) } } else { self }
+    }
+}

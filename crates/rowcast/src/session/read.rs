@@ -1,0 +1,191 @@
+//! A subscription reads the log for itself, in pieces, exactly as the hub would have told it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::bound::Bound;
+use super::follow::{BYTES_MAX, EVENTS_MAX, Wish};
+use super::node::Node;
+use crate::event::{Body, Channel, Event, Offset, Position, ResetCause, Table, TableName};
+use crate::hub::{Interest, Run, commit, seen, transactions};
+use crate::log::ReadError;
+use crate::protocol::encode::{self, Projection};
+use crate::protocol::{Code, GapReason, Problem};
+
+/// A frame, and the position of the event that it is about.
+pub(super) type Frame = (Option<Position>, Bytes);
+
+/// A subscription on its way.
+#[derive(Debug)]
+pub(super) struct Follow {
+    pub(super) wish: Arc<Wish>,
+    /// `None` for a room, and for a table that is not there at the moment.
+    pub(super) bound: Option<Bound>,
+    /// Everything up to here has been sent.
+    pub(super) cursor: Position,
+    /// Part of a transaction was sent whose end is still to come.
+    pub(super) open: bool,
+}
+
+/// Why reading the log stopped short.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The client has to begin again; the position to go on from when it wants no snapshot.
+    Gap(GapReason, String, Position),
+    /// The subscription cannot go on.
+    Failed(Problem),
+}
+
+impl Follow {
+    /// What the hub has to know to carry on.
+    pub(super) fn interest(&self) -> (Interest, bool) {
+        let wish = &self.wish;
+        let empty = || Arc::new(Projection { columns: Box::default(), old: wish.old });
+        let interest = Interest {
+            channel: match (&wish.channel, &self.bound) {
+                (Channel::Table(_), Some(bound)) => Channel::Table(bound.table.name.clone()),
+                (channel, _) => channel.clone(),
+            },
+            table: self.bound.as_ref().map(|bound| bound.table.clone()),
+            predicate: self.bound.as_ref().and_then(|bound| bound.predicate.clone()),
+            projection: self.bound.as_ref().map_or_else(empty, |bound| bound.projection.clone()),
+            wire: wish.wire,
+            id: wish.id_json.clone(),
+        };
+        (interest, self.open)
+    }
+
+    /// Begins after `position`, which may be in the middle of a transaction.
+    pub(super) async fn set_cursor(&mut self, node: &Node, position: Position) {
+        self.cursor = position;
+        self.open = false;
+        if position.offset.0 == 0 {
+            return;
+        }
+        let before = Position { offset: Offset(position.offset.0 - 1), ..position };
+        if let Ok(events) = node.log.read(before, 1, 1).await {
+            self.open =
+                events.first().is_some_and(|event| matches!(event.change.body, Body::Row(_)) && !event.change.last);
+        }
+    }
+
+    /// Reads some of the log after the cursor, and not beyond `until`. Dropping the future loses nothing.
+    pub(super) async fn read(&mut self, node: &Node, until: Position) -> (Vec<Frame>, Option<Broken>) {
+        let mut frames = Vec::new();
+        if self.cursor >= until && self.cursor.epoch == until.epoch {
+            return (frames, None);
+        }
+        let mut events = match node.log.read(self.cursor, EVENTS_MAX, BYTES_MAX).await {
+            Ok(events) => events,
+            Err(error) => return (frames, Some(broken(error, self.cursor, node))),
+        };
+        let cut_short = events.last().is_some_and(|event| event.position < until);
+        events.truncate(events.iter().take_while(|event| event.position <= until).count());
+        let mut runs = transactions(&events).peekable();
+        let mut first = true;
+        while let Some(run) = runs.next() {
+            // A transaction that goes on after this read is read again from its start, unless it is too large for one.
+            if !run.complete && runs.peek().is_none() && cut_short && !first {
+                break;
+            }
+            first = false;
+            if let Err(broken) = self.take(run, node, &mut frames) {
+                return (frames, Some(broken));
+            }
+            self.cursor = run.events[run.events.len() - 1].position;
+        }
+        (frames, None)
+    }
+
+    fn take(&mut self, run: Run<'_>, node: &Node, frames: &mut Vec<Frame>) -> Result<(), Broken> {
+        match (&self.wish.channel, &run.events[0].change.body) {
+            (Channel::Room(_), Body::Message(message)) if message.channel == self.wish.channel => {
+                let event = &run.events[0];
+                let body = encode::message_body(message, Some(event.position), event.change.time_ms);
+                frames.push(self.frame("message", event, &body));
+                Ok(())
+            }
+            (Channel::Table(name), Body::Reset { table, cause, reason }) if self.is_own(name, table) => {
+                let gap = match cause {
+                    ResetCause::Altered => GapReason::Schema,
+                    ResetCause::Missed => GapReason::Source,
+                };
+                Err(Broken::Gap(gap, reason.to_string(), run.events[0].position))
+            }
+            (Channel::Table(_), Body::Row(_)) => self.take_rows(run, node, frames),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_own(&self, asked: &TableName, table: &TableName) -> bool {
+        self.bound.as_ref().map_or(asked == table, |bound| bound.table.name == *table)
+    }
+
+    fn take_rows(&mut self, run: Run<'_>, node: &Node, frames: &mut Vec<Frame>) -> Result<(), Broken> {
+        let mut matched = Vec::new();
+        for event in run.events {
+            let Body::Row(change) = &event.change.body else { continue };
+            let Channel::Table(asked) = &self.wish.channel else { continue };
+            if !self.is_own(asked, &change.table.name) {
+                continue;
+            }
+            let bound = self.bind_to(&change.table, event.position, node)?;
+            if let Some(seen) = seen(bound.predicate.as_deref(), change) {
+                matched.push((event, change, seen, bound.projection.clone()));
+            }
+        }
+        let count = matched.len();
+        for (i, (event, change, seen, projection)) in matched.into_iter().enumerate() {
+            let body = encode::change_body(event, change, seen, &projection, run.complete && i + 1 == count);
+            frames.push(self.frame("change", event, &body));
+        }
+        if run.complete {
+            if count == 0 && self.open {
+                let event = &run.events[run.events.len() - 1];
+                frames.push((Some(event.position), commit(self.wish.wire, &self.wish.id_json, event)));
+            }
+            self.open = false;
+        } else {
+            self.open |= count > 0;
+        }
+        Ok(())
+    }
+
+    /// The filter tied to the columns that this event has.
+    fn bind_to(&mut self, table: &Arc<Table>, at: Position, node: &Node) -> Result<&Bound, Broken> {
+        match &mut self.bound {
+            None => {
+                let before = Position { offset: Offset(at.offset.0 - 1), ..at };
+                return Err(Broken::Gap(GapReason::Schema, "the table was made again".into(), before));
+            }
+            Some(bound) if Arc::ptr_eq(&bound.table, table) => {}
+            Some(bound) if bound.table == *table => bound.table = table.clone(),
+            Some(bound) => *bound = Bound::new(&self.wish, table.clone(), node).map_err(Broken::Failed)?,
+        }
+        Ok(self.bound.as_ref().expect("was there a moment ago"))
+    }
+
+    fn frame(&self, kind: &str, event: &Event, body: &[u8]) -> Frame {
+        let frame = encode::frame(self.wish.wire, kind, &self.wish.id_json, Some(event.position), body);
+        (Some(event.position), frame)
+    }
+}
+
+/// What a failed read means for a subscription.
+pub(super) fn broken(error: ReadError, asked: Position, node: &Node) -> Broken {
+    let oldest = node.log.oldest();
+    match error {
+        ReadError::Io(error) => {
+            Broken::Failed(Problem::new(Code::Internal, format!("the log cannot be read: {error}")))
+        }
+        ReadError::Gap { .. } if asked.epoch != oldest.epoch => {
+            let message = format!("the log began anew; position {asked} is of an earlier one");
+            Broken::Gap(GapReason::Epoch, message, oldest)
+        }
+        ReadError::Gap { asked, oldest, head } => {
+            let message = format!("position {asked} is not in the log, which goes from {oldest} to {head}");
+            Broken::Gap(GapReason::Retention, message, oldest)
+        }
+    }
+}
