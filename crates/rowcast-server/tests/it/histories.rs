@@ -61,6 +61,10 @@ async fn one_world(kind: Kind, seed: u64, number: u64) -> Vec<String> {
     let random = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(number));
     let (summary, failures) = world::run(kind, random).await;
     eprintln!("{kind:?} world {number} of seed {seed}: {summary}, {:.1?}", began.elapsed());
+    for failure in failures.iter().take(3) {
+        // At once: a run that hangs later would not report it.
+        eprintln!("{failure}\n");
+    }
     failures.into_iter().map(|failure| format!("ROWCAST_WORLD={number}: {failure}")).collect()
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +22,7 @@ pub(crate) struct Server {
     child: Mutex<Option<Child>>,
     /// Which start of the process answers, `None` while none does.
     up: watch::Sender<Option<u64>>,
+    starts: AtomicU64,
     http: reqwest::Client,
 }
 
@@ -42,6 +43,7 @@ impl Server {
             settings,
             child: Mutex::default(),
             up: watch::Sender::new(None),
+            starts: AtomicU64::new(1),
             http: http_client(),
         }
     }
@@ -87,16 +89,9 @@ impl Server {
         let outcome = tokio::time::timeout(DEADLINE, self.ready(&mut started)).await;
         outcome.unwrap_or_else(|_| bail!("no /readyz")).with_context(|| self.stderr())?;
         *child = Some(started);
-        let starts = self.up.borrow().unwrap_or(0);
-        drop(child);
-        self.starts(starts);
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        self.up.send_replace(Some(start));
         Ok(())
-    }
-
-    fn starts(&self, _before: u64) {
-        use std::sync::atomic::AtomicU64;
-        static STARTS: AtomicU64 = AtomicU64::new(1);
-        self.up.send_replace(Some(STARTS.fetch_add(1, Ordering::Relaxed)));
     }
 
     async fn ready(&self, child: &mut Child) -> Result<()> {

@@ -50,7 +50,8 @@ impl Sse {
         query: &[(&str, String)],
         last_event_id: Option<Position>,
     ) -> Result<Result<Self, Refused>> {
-        let mut request = server.http().get(server.url("/v1/stream")).query(query);
+        let url = reqwest::Url::parse_with_params(&server.url("/v1/stream"), query)?;
+        let mut request = server.http().get(url);
         if let Some(position) = last_event_id {
             request = request.header("Last-Event-ID", position.to_string());
         }
@@ -58,7 +59,7 @@ impl Sse {
         let Ok(response) = sent else { return Ok(Err(Refused::Away)) };
         let status = response.status();
         if !status.is_success() {
-            let Ok(body) = response.text().await else { return Ok(Err(Refused::Away)) };
+            let Ok::<String, _>(body) = response.text().await else { return Ok(Err(Refused::Away)) };
             let body: serde_json::Value = serde_json::from_str(&body).with_context(|| body.clone())?;
             let code = body["error"]["code"].as_str().with_context(|| body.to_string())?.to_owned();
             return Ok(Err(Refused::Problem { status: status.as_u16(), code }));

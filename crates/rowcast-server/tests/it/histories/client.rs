@@ -92,7 +92,7 @@ impl Client {
     }
 
     fn is_done(&self) -> bool {
-        self.actions == 0 && self.watches.iter().filter(|w| w.is_on()).all(|watch| watch.done)
+        self.actions == 0 && self.watches.iter().filter(|w| w.is_on()).all(|watch| watch.done && watch.told)
     }
 
     async fn turn(&mut self) -> Result<()> {
@@ -143,11 +143,15 @@ impl Client {
     fn add_watch(&mut self) -> usize {
         let random = &mut self.random;
         let filter = random.random_range(0..FILTERS.len());
-        let columns = match random.random_range(0..4) {
+        let mut columns = match random.random_range(0..4) {
             0 => Some(vec!["v", "id"]),
             1 => Some(vec!["b", "id", "v", "a"]),
             _ => None,
         };
+        if let Some(columns) = &mut columns {
+            // Without the key's columns a client could not tell which row of its snapshot has changed.
+            columns.extend(self.story.shape.key().iter().filter(|column| **column != "id"));
+        }
         let id = format!("s{}", self.next_id);
         self.next_id += 1;
         let watch = Watch {
@@ -248,9 +252,13 @@ impl Client {
             }
             News::Message(_, Message::Pong(_)) => Ok(()),
             News::Message(_, Message::Position(at)) => {
-                self.watches.iter_mut().filter(|w| w.is_on()).try_for_each(|watch| watch.moved(at.position))
+                self.watches.iter_mut().filter(|w| w.is_on()).for_each(|watch| watch.moved(at.position));
+                Ok(())
             }
-            News::Moved(index, position) => self.watches[index].moved(position),
+            News::Moved(index, position) => {
+                self.watches[index].moved(position);
+                Ok(())
+            }
             News::Message(index, Message::Error(problem)) => {
                 let index = index.with_context(|| format!("an error about nothing: {problem:?}"))?;
                 self.refused(index, &problem)

@@ -102,7 +102,7 @@ impl View {
         for (number, tx) in ledger.txs.iter().enumerate() {
             tx.apply(&mut rows, &mut altered);
             if let Tx::Rows(changes) = tx {
-                view.add(number, changes, filter, altered);
+                view.add(number, changes, filter, altered, ledger.shape);
                 for change in changes {
                     for row in [&change.old, &change.new].into_iter().flatten().filter(|row| (filter.keeps)(row)) {
                         print ^= print_of(&row.json(&columns(altered)));
@@ -119,13 +119,13 @@ impl View {
         view
     }
 
-    fn add(&mut self, tx: usize, changes: &[Change], filter: &Filter, altered: bool) {
+    fn add(&mut self, tx: usize, changes: &[Change], filter: &Filter, altered: bool, shape: Shape) {
         let first = self.changes.len();
         for change in changes {
             if let Some((op, cause)) = seen(change, filter) {
                 let row = if op == Op::Delete { &change.old } else { &change.new };
                 let moved = match (&change.old, &change.new) {
-                    (Some(old), Some(new)) if op == Op::Update && old.id != new.id => Some(old.clone()),
+                    (Some(old), Some(new)) if op == Op::Update && old.key(shape) != new.key(shape) => Some(old.clone()),
                     _ => None,
                 };
                 self.changes.push(Expected {

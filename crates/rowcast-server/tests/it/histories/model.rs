@@ -14,6 +14,8 @@ pub(crate) struct Row {
     pub(crate) v: i64,
     /// Of tables that have been altered.
     pub(crate) c: Option<String>,
+    /// SQLite's own, which stands for the key where there is none.
+    pub(crate) rowid: i64,
 }
 
 /// How a table is made.
@@ -45,10 +47,11 @@ impl Shape {
         }
     }
 
-    /// Names in the order of the definition.
+    /// Names in the order in which clients see them.
     pub(crate) fn columns(self, altered: bool) -> Vec<&'static str> {
         let mut columns = match self {
             Self::Composite => vec!["g", "id", "a", "b", "v"],
+            Self::Keyless => vec!["rowid", "id", "a", "b", "v"],
             _ => vec!["id", "a", "b", "v"],
         };
         columns.extend(altered.then_some("c"));
@@ -59,7 +62,7 @@ impl Shape {
         match self {
             Self::Rowid | Self::Clustered => &["id"],
             Self::Composite => &["g", "id"],
-            Self::Keyless => &[],
+            Self::Keyless => &["rowid"],
         }
     }
 }
@@ -72,6 +75,7 @@ pub(crate) fn group(id: i64) -> String {
 impl Row {
     pub(crate) fn value(&self, column: &str) -> Value {
         match column {
+            "rowid" => json!(self.rowid),
             "g" => json!(group(self.id)),
             "id" => json!(self.id),
             "a" => json!(self.a),
@@ -88,10 +92,7 @@ impl Row {
 
     /// As `key` of a change.
     pub(crate) fn key(&self, shape: Shape) -> Value {
-        match shape.key() {
-            [] => Value::Null,
-            columns => columns.iter().map(|column| self.value(column)).collect(),
-        }
+        shape.key().iter().map(|column| self.value(column)).collect()
     }
 }
 

@@ -152,7 +152,7 @@ pub(crate) async fn run(kind: Kind, mut random: StdRng) -> (String, Vec<String>)
     while let Some(ended) = histories.join_next().await {
         match ended.expect("a history reports its failure") {
             Ok(one) => tally.add(&one),
-            Err(error) => failures.push(format!("{error:?}")),
+            Err(error) => failures.push(format!("{error:#}")),
         }
     }
     if !failures.is_empty() {
@@ -162,7 +162,7 @@ pub(crate) async fn run(kind: Kind, mut random: StdRng) -> (String, Vec<String>)
     }
     let driven = (&mut driver).await.expect("the driver reports its failure");
     if let Err(error) = driven.and(end(&world).await) {
-        failures.push(format!("{error:?}\n{}", world.server.stderr()));
+        failures.push(format!("{error:#}\n{}", world.server.stderr()));
     }
     (format!("{tally}"), failures)
 }
@@ -171,7 +171,7 @@ async fn begin(kind: Kind, dir: &Path, random: &mut StdRng) -> Result<(Arc<World
     let stories: Vec<_> = (0..HISTORIES).map(|number| Arc::new(Story::new(kind, number, random))).collect();
     let queue_bytes = ["4KiB", "32KiB", "1MiB"].choose(random).expect("there are sizes");
     let memory = ["256KiB", "64MiB"].choose(random).expect("there are sizes");
-    let heartbeat = ["400ms", "1500ms"].choose(random).expect("there are beats");
+    let heartbeat = ["2s", "6s"].choose(random).expect("there are beats");
     let mut settings =
         vec![("limits.queue_bytes", *queue_bytes), ("log.memory", *memory), ("limits.heartbeat", *heartbeat)];
     if kind == Kind::Forgetful {

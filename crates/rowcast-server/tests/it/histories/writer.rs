@@ -48,7 +48,7 @@ impl Writer {
             std::thread::sleep(Duration::from_millis(self.random.random_range(0..12)));
         }
         clients()?;
-        let marker = Row { id: MARKER, a: Some(7), b: Some("x".into()), v: self.v(), c: self.c() };
+        let marker = Row { id: MARKER, a: Some(7), b: Some("x".into()), v: self.v(), c: self.c(), rowid: 0 };
         self.transaction(|writer, changes| writer.insert(marker, changes))?;
         Ok(self.ledger)
     }
@@ -165,7 +165,7 @@ impl Writer {
     fn a_row(&mut self, id: i64) -> Row {
         let a = self.random.random_bool(0.85).then(|| self.random.random_range(0..10));
         let b = TEXTS.choose(&mut self.random).copied().flatten().map(str::to_owned);
-        Row { id, a, b, v: self.v(), c: self.c() }
+        Row { id, a, b, v: self.v(), c: self.c(), rowid: 0 }
     }
 
     fn free_id(&mut self) -> i64 {
@@ -219,8 +219,9 @@ impl Writer {
         Ok(())
     }
 
-    fn insert(&mut self, row: Row, changes: &mut Vec<Change>) -> Result<()> {
+    fn insert(&mut self, mut row: Row, changes: &mut Vec<Change>) -> Result<()> {
         self.put("INSERT", &row, "")?;
+        row.rowid = self.connection.last_insert_rowid();
         self.record(None, Some(row), changes);
         Ok(())
     }
@@ -233,7 +234,7 @@ impl Writer {
 
     fn update_one(&mut self, changes: &mut Vec<Change>) -> Result<()> {
         let Some(old) = self.some_row() else { return self.insert_free(changes) };
-        let new = Row { c: old.c.clone(), ..self.a_row(old.id) };
+        let new = Row { c: old.c.clone(), rowid: old.rowid, ..self.a_row(old.id) };
         self.set("UPDATE", old.id, &new)?;
         self.record(Some(old), Some(new), changes);
         Ok(())
@@ -271,7 +272,7 @@ impl Writer {
     fn move_key(&mut self, changes: &mut Vec<Change>) -> Result<()> {
         let Some(old) = self.some_row() else { return self.insert_free(changes) };
         let id = self.free_id();
-        let new = Row { c: old.c.clone(), ..self.a_row(id) };
+        let new = Row { c: old.c.clone(), rowid: old.rowid, ..self.a_row(id) };
         self.set("UPDATE", old.id, &new)?;
         self.record(Some(old), Some(new), changes);
         Ok(())
@@ -280,7 +281,7 @@ impl Writer {
     /// The row that had the key before is gone without a word of its own.
     fn move_key_over_another(&mut self, changes: &mut Vec<Change>) -> Result<()> {
         let (Some(old), Some(other)) = (self.some_row(), self.some_row()) else { return self.insert_free(changes) };
-        let new = Row { c: old.c.clone(), ..self.a_row(other.id) };
+        let new = Row { c: old.c.clone(), rowid: old.rowid, ..self.a_row(other.id) };
         self.set("UPDATE OR REPLACE", old.id, &new)?;
         if other.id != old.id {
             self.record(Some(other), None, changes);
@@ -356,6 +357,7 @@ impl Writer {
         let ids: Vec<i64> = (16..).filter(|id| !self.rows.contains_key(id)).take(self.random.random_range(1..5)).collect();
         let rows: Vec<Row> = ids.into_iter().map(|id| self.a_row(id)).collect();
         let columns = self.story.shape.columns(self.altered);
+        let columns: Vec<_> = columns.into_iter().filter(|column| *column != "rowid").collect();
         let body: Vec<Value> = rows.iter().map(|row| row.json(&columns).into()).collect();
         let first = rows[0].v;
         if !Handle::current().block_on(self.story.post(&self.world, Value::Array(body)))? {
@@ -367,7 +369,11 @@ impl Writer {
             }
         }
         let mut changes = Vec::new();
-        for row in rows {
+        for mut row in rows {
+            if self.story.shape == Shape::Keyless {
+                let sql = format!("SELECT rowid FROM {} WHERE v = ?1", quoted(&self.story.table));
+                row.rowid = self.connection.query_row(&sql, [row.v], |row| row.get(0))?;
+            }
             self.record(None, Some(row), &mut changes);
         }
         self.committed(Tx::Rows(changes));

@@ -50,12 +50,14 @@ pub(crate) struct Watch {
     /// Where to resume.
     pub(super) position: Option<Position>,
     /// `subscribed` was said on this connection, with no `gap` after it.
-    told: bool,
+    pub(super) told: bool,
     /// The marker has been seen.
     pub(crate) done: bool,
+    /// The marker may have been among what the client was told is lost.
+    pub(crate) excused: bool,
     pub(crate) notes: Vec<Note>,
     /// Rows of the snapshot that is coming in.
-    incoming: Vec<JsonRow>,
+    pub(super) incoming: Vec<JsonRow>,
     /// The result as the protocol builds it; `None` before the first snapshot.
     pub(crate) rows: Option<HashMap<String, JsonRow>>,
 }
@@ -102,12 +104,11 @@ impl Watch {
     }
 
     /// Everything up to `position` has been heard, if the subscription has begun.
-    pub(super) fn moved(&mut self, position: Position) -> Result<()> {
+    pub(super) fn moved(&mut self, position: Position) {
         if self.told {
             self.notes.push(Note::Moved(position));
             self.position = Some(position);
         }
-        Ok(())
     }
 
     pub(super) fn take(&mut self, message: Message, committed: usize, marker_is_written: bool) -> Result<()> {
@@ -156,8 +157,7 @@ impl Watch {
         }
         let begins_anew = matches!(self.notes.last(), Some(Note::Gap(_)));
         if begins_anew && !self.snapshot && marker_is_written {
-            // It may have been among what has been lost.
-            self.done = true;
+            (self.done, self.excused) = (true, true);
         }
         let Subscribed { position, resumed, .. } = *subscribed;
         self.notes.push(Note::Subscribed { position, resumed, committed });
