@@ -12,6 +12,7 @@ mod serve;
 mod simulator;
 mod tail;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -48,20 +49,25 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve => serve::run(&read(&mut layers(&cli.common))?).await?,
-        Command::Demo(demo) => demo::run(&read(&mut layers(&cli.common))?, &demo).await?,
+        Command::Serve => serve::run(&Config::read(&layers(&cli.common))?).await?,
+        Command::Demo(demo) => demo::run(&Config::read(&layers(&cli.common))?, &demo).await?,
         Command::Tail(tail) => return tail::run(&tail).await,
-        Command::Setup(setup) => capture::setup(&read(&mut layers(&cli.common))?, setup.dry_run).await?,
-        Command::Teardown(teardown) => capture::teardown(&read(&mut layers(&cli.common))?, &teardown).await?,
-        Command::Config(show) if show.default => print!("{}", config::DEFAULT),
+        Command::Setup(setup) => capture::setup(&Config::read(&layers(&cli.common))?, setup.dry_run).await?,
+        Command::Teardown(teardown) => capture::teardown(&Config::read(&layers(&cli.common))?, &teardown).await?,
+        Command::Config(show) if show.default => say(config::DEFAULT),
         Command::Config(_) => {
             let layers = layers(&cli.common);
             Config::read(&layers)?;
-            print!("{}", layers.print());
+            say(&layers.print());
         }
-        Command::Version => println!("rowcast {}", env!("CARGO_PKG_VERSION")),
+        Command::Version => say(concat!("rowcast ", env!("CARGO_PKG_VERSION"), "\n")),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints to standard output. Who has closed it does not want to know.
+fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Every layer of the configuration, lowest first.
@@ -78,8 +84,4 @@ fn layers(common: &Common) -> Layers {
     );
     layers.flags(common.flags());
     layers
-}
-
-fn read(layers: &mut Layers) -> anyhow::Result<Config> {
-    Ok(Config::read(layers)?)
 }

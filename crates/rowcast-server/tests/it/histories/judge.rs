@@ -171,7 +171,8 @@ impl Judge<'_> {
             return self.begin_with_snapshot();
         }
         let first = self.next_at_least();
-        let last = self.view.upto[committed.min(self.view.upto.len() - 1)];
+        // The writer may have committed one more than it has said.
+        let last = self.view.upto[(committed + 1).min(self.view.upto.len() - 1)];
         self.cursor = Cursor::Within { first, last, anywhere: gap.is_some() };
         Ok(())
     }
