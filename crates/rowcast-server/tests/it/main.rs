@@ -6,5 +6,6 @@ mod demo;
 mod doors;
 mod faults;
 mod histories;
+mod ingest;
 mod program;
 mod server;
