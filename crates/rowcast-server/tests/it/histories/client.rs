@@ -92,7 +92,8 @@ impl Client {
     }
 
     fn is_done(&self) -> bool {
-        self.actions == 0 && self.watches.iter().filter(|w| w.is_on()).all(|watch| watch.done && watch.told)
+        let is_done = |watch: &Watch| !watch.is_ending() && (!watch.is_on() || watch.done && watch.told);
+        self.actions == 0 && self.watches.iter().all(is_done)
     }
 
     async fn turn(&mut self) -> Result<()> {

@@ -157,6 +157,9 @@ pub(crate) async fn run(kind: Kind, mut random: StdRng) -> (String, Vec<String>)
     }
     if !failures.is_empty() {
         driver.abort();
+        if std::env::var_os("ROWCAST_KEEP").is_some() {
+            failures.push(format!("kept in {}", dir.keep().display()));
+        }
         failures.push(world.server.stderr());
         return ("failed".into(), failures);
     }
