@@ -174,7 +174,7 @@ impl Way {
     async fn fresh(&mut self) -> Result<Result<(), Problem>, Gone> {
         self.follow.open = false;
         if !self.follow.wish.snapshot.wanted() || self.follow.bound.is_none() {
-            self.follow.cursor = self.node.hub.dispatched();
+            self.follow.cursor = self.node.hub.between().await;
             return Ok(Ok(self.say_subscribed(false).await?));
         }
         for _ in 0..5 {
