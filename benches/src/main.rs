@@ -6,6 +6,8 @@ mod filter;
 mod gateway;
 mod idle;
 mod load;
+mod log;
+mod log_engines;
 mod matching;
 mod peers;
 mod process;
@@ -39,10 +41,12 @@ struct Arguments {
     npm: bool,
 }
 
-#[derive(Subcommand, Clone)]
+#[derive(Subcommand)]
 enum Bench {
     /// Every one of them.
     All,
+    /// The log's engine beside embedded databases.
+    Log(log::Args),
     /// Evaluating filters, and finding those that a change concerns.
     Filter,
     /// One change to many clients: processor time for each delivery, and delay.
@@ -80,6 +84,7 @@ fn main() -> Result<()> {
     let scale = Scale { quick, binary, npm };
     match bench {
         Bench::All => {
+            log::run(&log::Args::new(scale.quick))?;
             filter::run(&scale)?;
             matching::run(&scale)?;
             fanout::run(&scale)?;
@@ -88,6 +93,7 @@ fn main() -> Result<()> {
             capture::run(&scale)?;
             series::run(&scale)
         }
+        Bench::Log(args) => log::run(&args.quick(scale.quick)),
         Bench::Filter => filter::run(&scale).and_then(|()| matching::run(&scale)),
         Bench::Fanout => fanout::run(&scale),
         Bench::Idle => idle::run(&scale),

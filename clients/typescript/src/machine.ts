@@ -10,11 +10,12 @@
  * | `subscribe`   | connect   | keep            | send                | keep             | keep             | refuse |
  * | `unsubscribe` | —         | drop it         | send                | drop it, or idle | drop it, or idle | —      |
  * | `request`     | connect¹  | keep¹           | send                | keep¹            | keep¹            | refuse |
- * | `message`     | —         | hello: open;    | deliver, settle;    | —                | —                | —      |
- * |               |           | close: wait     | close: wait         |                  |                  |        |
+ * | `message`     | —         | hello: open;    | deliver, answer;    | —                | —                | —      |
+ * |               |           | close, error:   | close: wait         |                  |                  |        |
+ * |               |           | wait            |                     |                  |                  |        |
  * | `lost`²       | —         | wait            | wait                | —                | —                | —      |
- * | `tick`³       | —         | late: wait      | silent: wait;       | due: connect     | due: connect     | —      |
- * |               |           |                 | unused: idle        |                  |                  |        |
+ * | `tick`³       | —         | late: wait;     | silent: wait;       | due: connect     | due: connect     | —      |
+ * |               |           | unused: idle    | unused: idle        |                  |                  |        |
  * | `woke`        | —         | —               | ping                | connect          | connect          | —      |
  * | `online`      | —         | —               | ping                | connect          | connect          | —      |
  * | `offline`     | —         | —               | ping                | offline          | —                | —      |
@@ -601,7 +602,7 @@ function rethinkIdle(state: State, moment: Moment): Step {
     return [idle === undefined ? state : { ...state, deadlines }, NONE];
   }
   if (!hasCarrier(state)) {
-    return state.phase === 'idle' ? [state, NONE] : [rested(state), NONE];
+    return state.phase === 'idle' || state.phase === 'closed' ? [state, NONE] : [rested(state), NONE];
   }
   if (idle === undefined) {
     return [{ ...state, deadlines: { ...deadlines, idle: moment.at + state.settings.idleMs } }, NONE];

@@ -52,8 +52,10 @@ export class ResultRows {
   readonly #orderColumns: readonly string[];
   readonly #entries = new Map<string, Entry>();
   /** Without a key: the rows that have the same values. */
-  readonly #alike = new Map<string, Entry[]>();
+  readonly #alike = new Map<string, Set<Entry>>();
   #sorted: readonly Entry[] = [];
+  /** What was last shown. */
+  #shown: readonly Entry[] = [];
   /** In `#sorted`, and gone. */
   readonly #removed = new Set<Entry>();
   /** Not yet in `#sorted`. */
@@ -61,7 +63,7 @@ export class ResultRows {
   /** The last row that is known for certain; what sorts after it may exist and is not held. */
   #horizon: Entry | undefined;
   #turn = 0;
-  #stale = false;
+  #unknown = false;
   #view: View | undefined;
 
   constructor(shape: Shape) {
@@ -82,12 +84,18 @@ export class ResultRows {
     const { limit } = this.shape;
     const full = limit !== undefined && this.#entries.size >= withSlack(limit);
     this.#merge();
+    this.#shown = this.#sorted;
     this.#horizon = full ? this.#sorted.at(-1) : undefined;
   }
 
-  /** Whether the rows cannot be trusted or no longer suffice: read them again. True after `settle` only. */
+  /** Whether the rows should be read again: something is not known that is needed, or soon will be. Looked at after `settle`. */
   get stale(): boolean {
-    return this.#stale;
+    return this.#unknown || this.#isLow();
+  }
+
+  /** How many rows are held. */
+  get size(): number {
+    return this.#entries.size;
   }
 
   /** A change of the result, in commit order. */
@@ -99,29 +107,38 @@ export class ResultRows {
     }
   }
 
-  /** Brings the sorted rows up to date. Returns whether what is shown has changed. */
+  /**
+   * Brings the sorted rows up to date. Returns whether what is shown has changed.
+   *
+   * Where something is not known, what is shown stays as it was: an older result rather than a wrong one.
+   */
   settle(): boolean {
     if (this.#removed.size === 0 && this.#added.size === 0) {
       return false;
     }
-    const before = this.#sorted;
     this.#merge();
     this.#trim();
     const { limit } = this.shape;
-    if (limit !== undefined && this.#horizon !== undefined && this.#sorted.length < limit) {
-      this.#stale = true;
-    }
-    if (sameStart(before, this.#sorted, limit)) {
+    this.#unknown ||= limit !== undefined && this.#horizon !== undefined && this.#sorted.length < limit;
+    if (this.#unknown || sameStart(this.#shown, this.#sorted, limit)) {
       return false;
     }
+    this.#shown = this.#sorted;
     this.#view = undefined;
     return true;
   }
 
   /** The rows as of the last `settle`. The same object until they change. */
   view(): View {
-    this.#view ??= new SortedView(this.#sorted, this.shape.limit);
+    this.#view ??= new SortedView(this.#shown, this.shape.limit);
     return this.#view;
+  }
+
+  /** Most of the slack is gone: time to read again, before a row is missing. */
+  #isLow(): boolean {
+    const { limit } = this.shape;
+    const enough = limit === undefined ? 0 : limit + Math.ceil(slackOf(limit) / 4);
+    return this.#horizon !== undefined && this.#sorted.length < enough;
   }
 
   #applyByKey(change: ChangeMessage, key: readonly Value[]): void {
@@ -134,7 +151,7 @@ export class ResultRows {
     const known = change.op === 'update' ? before : undefined;
     this.#drop(known);
     // Keys that change places within a transaction cannot be followed one by one.
-    this.#stale ||= change.old_key !== undefined && this.#entries.has(id);
+    this.#unknown ||= change.old_key !== undefined && this.#entries.has(id);
     this.#put({ ...known?.row, ...change.row }, key, known?.turn);
   }
 
@@ -146,7 +163,7 @@ export class ResultRows {
     const gone = change.op === 'delete' ? change.row : change.old;
     const before = gone === undefined ? undefined : this.#findByValues(gone);
     if (before === undefined && (gone === undefined || !this.#isBeyond(gone, []))) {
-      this.#stale = true;
+      this.#unknown = true;
       return;
     }
     this.#drop(before);
@@ -156,7 +173,8 @@ export class ResultRows {
   }
 
   #findByValues(row: Row): Entry | undefined {
-    return this.#alike.get(this.#valuesOf(row))?.at(-1);
+    // Any of them will do: they look the same.
+    return this.#alike.get(this.#valuesOf(row))?.values().next().value;
   }
 
   #put(row: Row, key: readonly Value[], turn = this.#turn++): void {
@@ -164,7 +182,7 @@ export class ResultRows {
     const placed = this.#orderColumns.every((name) => Object.hasOwn(row, name));
     const beyond = placed && this.#isBeyond(row, key);
     if (beyond || !this.shape.columns.every(({ name }) => Object.hasOwn(row, name))) {
-      this.#stale ||= !beyond;
+      this.#unknown ||= !beyond;
       return;
     }
     const keyed = this.shape.key.length > 0;
@@ -175,7 +193,7 @@ export class ResultRows {
     this.#added.add(entry);
     if (!keyed) {
       const values = this.#valuesOf(row);
-      this.#alike.set(values, [...(this.#alike.get(values) ?? []), entry]);
+      this.#alike.set(values, (this.#alike.get(values) ?? new Set()).add(entry));
     }
   }
 
@@ -195,10 +213,9 @@ export class ResultRows {
       return;
     }
     const values = this.#valuesOf(entry.row);
-    const others = (this.#alike.get(values) ?? []).filter((other) => other !== entry);
-    if (others.length > 0) {
-      this.#alike.set(values, others);
-    } else {
+    const alike = this.#alike.get(values);
+    alike?.delete(entry);
+    if (alike?.size === 0) {
       this.#alike.delete(values);
     }
   }

@@ -9,5 +9,6 @@ pub mod log;
 pub mod protocol;
 pub mod session;
 pub mod source;
+mod sqlite;
 pub mod store;
 pub mod transport;

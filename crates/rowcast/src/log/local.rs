@@ -85,6 +85,9 @@ impl Default for LogSettings {
 }
 
 /// The log on a local disk. Dropping it closes it, which waits for the disk.
+///
+/// A batch that takes more than 1 GiB on disk is refused. So is flushing, until the log is opened anew, once the disk has lost
+/// something: what it lost would be reported as safe otherwise.
 #[derive(Debug)]
 pub struct LocalLog {
     shared: Arc<Shared>,

@@ -334,3 +334,17 @@ async fn one_of_many_that_read_the_same_source_wins() {
     }
     assert_eq!((won, log.head().offset.0), (1, 3));
 }
+
+#[tokio::test]
+async fn other_files_in_the_directory_are_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let names = ["2024.log", "server.log", "notes.tmp", "demo.db"];
+    names.iter().for_each(|name| fs::write(dir.path().join(name), name).expect("written"));
+    let log = open(dir.path(), keep(Retention { events: Some(1), ..EVERYTHING }));
+    for n in 1..=5 {
+        log.append(rows(n..=n)).await.expect("appended");
+    }
+    drop(log);
+    assert_eq!(open(dir.path(), keep(EVERYTHING)).head().offset.0, 5);
+    assert!(names.iter().all(|name| fs::read(dir.path().join(name)).is_ok_and(|text| text == name.as_bytes())));
+}

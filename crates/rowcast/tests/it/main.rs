@@ -9,3 +9,9 @@ mod log_events;
 mod log_local;
 mod protocol_vectors;
 mod rooms;
+//! The library against real databases: contracts first, then what is particular to each kind.
+
+mod source_contract;
+mod sqlite;
+mod sqlite_replace;
+mod sqlite_schema;

@@ -90,3 +90,22 @@ impl OpenError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: io::ErrorKind, told: &str) {
+        let error = OpenError::io(Path::new("data/log/meta"), kind.into()).to_string();
+        assert!(error.contains("data/log/meta") && error.contains(told), "{error}");
+    }
+
+    #[test]
+    fn what_the_disk_refuses_is_told_with_what_to_do() {
+        check(io::ErrorKind::PermissionDenied, "let the user that this process runs as own");
+        check(io::ErrorKind::ReadOnlyFilesystem, "may not be written");
+        check(io::ErrorKind::StorageFull, "free some, or keep less");
+        check(io::ErrorKind::NotADirectory, "not a directory");
+    }
+}

@@ -146,14 +146,18 @@ impl PartWriter {
         Self { first, count: 0, table_count: 0, tables, changes, previous: Previous::default() }
     }
 
-    /// Adds a change. Returns how many bytes the part has now.
-    pub(crate) fn push(&mut self, change: &Change, dictionary: &mut Dictionary) -> usize {
+    /// Adds a change.
+    pub(crate) fn push(&mut self, change: &Change, dictionary: &mut Dictionary) {
         let table = match &change.body {
             Body::Row(row) => self.number(&row.table, dictionary),
             Body::Message(_) | Body::Reset { .. } => 0,
         };
         put_change(&mut self.changes, change, table, &mut self.previous);
         self.count += 1;
+    }
+
+    /// How many bytes it has, without its place.
+    pub(crate) fn bytes(&self) -> usize {
         self.tables.len() + self.changes.len()
     }
 

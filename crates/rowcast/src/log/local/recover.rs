@@ -62,7 +62,10 @@ fn segment_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "tmp") {
+        let is_unfinished = path.file_name().is_some_and(|name| name == "meta.tmp")
+            || (path.extension().is_some_and(|extension| extension == "tmp")
+                && seq_of(&path.with_extension("log")).is_some());
+        if is_unfinished {
             fs::remove_file(&path)?;
         } else if seq_of(&path).is_some() {
             files.push(path);

@@ -107,10 +107,10 @@ pub(crate) fn file_name(seq: u64) -> String {
     format!("{seq:010}.log")
 }
 
-/// The number in a segment's name.
+/// The number in a segment's name; `None` for every other file.
 pub(crate) fn seq_of(path: &Path) -> Option<u64> {
-    let is_log = path.extension().is_some_and(|extension| extension == "log");
-    if is_log { path.file_stem()?.to_str()?.parse().ok() } else { None }
+    let seq = path.file_stem()?.to_str()?.parse().ok()?;
+    (path.file_name()? == &*file_name(seq)).then_some(seq)
 }
 
 impl Segment {

@@ -18,8 +18,8 @@ use crate::log::now_ms;
 /// A part is closed when it has so many bytes.
 const PART_BYTES: usize = 64 << 10;
 
-/// No batch takes more bytes on disk.
-const BATCH_BYTES_MAX: usize = super::frame::PAYLOAD_MAX;
+/// No batch takes more bytes on disk; some are left for what is around a part's changes.
+const BATCH_BYTES_MAX: usize = super::frame::PAYLOAD_MAX - 1024;
 
 /// A buffer larger than this is given back after use.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -132,20 +132,21 @@ impl Writer {
         let mut marks = Vec::new();
         let mut part = PartWriter::new(self.next);
         for change in &batch.changes {
-            let bytes = part.push(change, &mut self.dictionary);
-            self.check_length(bytes)?;
-            if bytes >= PART_BYTES {
+            part.push(change, &mut self.dictionary);
+            self.check_length(part.bytes())?;
+            if part.bytes() >= PART_BYTES {
                 self.finish_part(&mut part, &mut marks, None);
             }
         }
         let place = batch.origin.as_ref().map(|origin| (&*origin.source, &origin.place));
+        let place_bytes = place.map_or(0, |(source, place)| source.len() + place.0.len());
+        self.check_length(part.bytes() + place_bytes)?;
         self.finish_part(&mut part, &mut marks, Some(End { place }));
-        self.check_length(0)?;
         Ok(marks)
     }
 
     fn check_length(&self, more: usize) -> io::Result<()> {
-        if self.buffer.len() + more <= BATCH_BYTES_MAX - PART_BYTES {
+        if self.buffer.len() + more <= BATCH_BYTES_MAX {
             return Ok(());
         }
         let message = "a batch of more than 1 GiB cannot be written: change fewer rows in one transaction";

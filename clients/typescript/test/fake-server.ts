@@ -1,0 +1,260 @@
+/**
+ * The server's half of the protocol over one table in memory, with every delay and loss under the test's control.
+ *
+ * Columns are `id`, `g` and `v`; the only filter is `g = 1`. Messages move when the test says so.
+ */
+import type { Carrier, CarrierListener, OpenCarrier } from '../src/carrier.ts';
+import { compareValues, parseOrderBy } from '../src/order.ts';
+import type { ChangeMessage, ClientMessage, ServerMessage } from '../src/protocol.ts';
+import type { Op, Row } from '../src/types.ts';
+import { HELLO } from './machine.ts';
+
+export type Item = { readonly id: number; readonly g: number; readonly v: number };
+type Logged = { readonly offset: number; readonly tx: number; readonly old?: Item; readonly new?: Item };
+type Subscription = ClientMessage & { readonly type: 'subscribe' };
+/** A change of a result before it has its subscription's name. */
+export type Told = Omit<ChangeMessage, 'id' | 'type' | 'last'>;
+
+const COLUMNS = ['id', 'g', 'v'].map((name) => ({ name, type: 'INTEGER' }));
+
+export class FakeServer {
+  readonly rows = new Map<number, Item>();
+  log: Logged[] = [];
+  epoch = 1;
+  head = 0;
+  /** Everything up to here has left the log. */
+  forgotten = 0;
+  tx = 0;
+  readonly sessions = new Set<FakeSession>();
+  onCommit = () => {};
+  readonly keyless: boolean;
+
+  constructor(keyless = false) {
+    this.keyless = keyless;
+  }
+
+  readonly open: OpenCarrier = (listener) => new FakeSession(this, listener);
+
+  get position(): string {
+    return `${this.epoch}-${this.head}`;
+  }
+
+  /** One transaction; each edit sets or deletes a row. `marked: false`: its end comes as `commit`. */
+  commit(edits: readonly { readonly id: number; readonly to?: Item | undefined }[], marked: boolean): void {
+    this.tx++;
+    const from = this.log.length;
+    for (const { id, to } of edits) {
+      const old = this.rows.get(id);
+      if (old === undefined && to === undefined) {
+        continue;
+      }
+      if (to !== undefined && to.id !== id && this.rows.has(to.id)) {
+        continue;
+      }
+      this.rows.delete(id);
+      if (to !== undefined) {
+        this.rows.set(to.id, to);
+      }
+      this.log.push({ offset: ++this.head, tx: this.tx, ...(old ? { old } : {}), ...(to ? { new: to } : {}) });
+    }
+    this.onCommit();
+    for (const session of this.sessions) {
+      session.tell(this.log.slice(from), marked);
+    }
+  }
+
+  forget(): void {
+    this.forgotten = this.head;
+    this.log = [];
+  }
+
+  /** The log is lost; the rows are not. */
+  beginAnew(): void {
+    this.epoch++;
+    this.head = 0;
+    this.forget();
+    for (const session of [...this.sessions]) {
+      session.drop();
+    }
+  }
+
+  select({ where, snapshot }: Pick<Subscription, 'where' | 'snapshot'>): Item[] {
+    const { order_by, limit } = typeof snapshot === 'object' ? snapshot : {};
+    const order = [...parseOrderBy(order_by ?? ''), { column: 'id', descending: false }];
+    const compare = (a: Row, b: Row) => {
+      const results = order.map(
+        ({ column, descending }) => compareValues(a[column], b[column]) * (descending ? -1 : 1),
+      );
+      return results.find((result) => result !== 0) ?? 0;
+    };
+    return [...this.rows.values()]
+      .filter((row) => matches(where, row))
+      .sort(compare)
+      .slice(0, limit);
+  }
+
+  /** What became of a result through one logged change. */
+  told(entry: Logged, { where, old: wantsOld }: Pick<Subscription, 'where' | 'old'>): Told | undefined {
+    const before = matches(where, entry.old) ? entry.old : undefined;
+    const after = matches(where, entry.new) ? entry.new : undefined;
+    const row = after ?? before;
+    if (row === undefined) {
+      return undefined;
+    }
+    const did: Op = entry.old === undefined ? 'insert' : entry.new === undefined ? 'delete' : 'update';
+    const op: Op = before === undefined ? 'insert' : after === undefined ? 'delete' : 'update';
+    const { id, g, v } = row;
+    // What did not change need not be said.
+    const partial = op === 'update' && before?.g === g && !this.keyless ? { id, v } : { id, g, v };
+    return {
+      op,
+      row: partial,
+      key: this.keyless ? null : [id],
+      position: `${this.epoch}-${entry.offset}`,
+      tx: entry.tx,
+      time: 0,
+      ...(wantsOld && entry.old ? { old: entry.old } : {}),
+      ...(op === 'update' && before?.id !== id && before && !this.keyless ? { old_key: [before.id] } : {}),
+      ...(op === did ? {} : { cause: did }),
+    };
+  }
+}
+
+export class FakeSession implements Carrier {
+  readonly #server: FakeServer;
+  readonly #listener: CarrierListener;
+  readonly #subscriptions = new Map<string, Subscription>();
+  /** On their way, in both directions. */
+  inbox: ClientMessage[] = [];
+  outbox: ServerMessage[] = [];
+  #gone = false;
+
+  constructor(server: FakeServer, listener: CarrierListener) {
+    this.#server = server;
+    this.#listener = listener;
+    server.sessions.add(this);
+    this.outbox.push({ ...HELLO, position: server.position });
+  }
+
+  readonly send = (message: ClientMessage): void => {
+    this.inbox.push(message);
+  };
+
+  readonly close = (): void => {
+    this.#gone = true;
+    this.#server.sessions.delete(this);
+  };
+
+  /** What is on its way is lost. */
+  drop(): void {
+    if (!this.#gone) {
+      this.close();
+      this.#listener.lost({ code: 'connection_lost', message: 'dropped' });
+    }
+  }
+
+  /** Takes the client's messages in. */
+  read(count = Infinity): void {
+    for (const message of this.inbox.splice(0, count)) {
+      this.#read(message);
+    }
+  }
+
+  /** Lets the client have some of what was sent. */
+  write(count = Infinity): void {
+    while (count-- > 0 && !this.#gone) {
+      const message = this.outbox.shift();
+      if (message === undefined) {
+        return;
+      }
+      // As text and back, so that nothing is shared.
+      this.#listener.message(JSON.parse(JSON.stringify(message)), '');
+    }
+  }
+
+  tell(entries: readonly Logged[], marked: boolean): void {
+    for (const subscription of this.#subscriptions.values()) {
+      this.#tell(subscription, entries, marked);
+    }
+  }
+
+  idle(): void {
+    this.outbox.push({ type: 'position', position: this.#server.position });
+  }
+
+  #read(message: ClientMessage): void {
+    switch (message.type) {
+      case 'subscribe':
+        this.#subscribe(message);
+        break;
+      case 'unsubscribe':
+        this.#subscriptions.delete(message.id);
+        this.outbox.push({ type: 'unsubscribed', id: message.id });
+        break;
+      case 'ping':
+        this.outbox.push({ type: 'pong', position: this.#server.position });
+    }
+  }
+
+  #subscribe(subscription: Subscription): void {
+    if (this.#subscriptions.has(subscription.id)) {
+      throw new Error(`${subscription.id} is subscribed already`);
+    }
+    this.#subscriptions.set(subscription.id, subscription);
+    const { id, since } = subscription;
+    const [epoch, offset] = (since ?? '').split('-').map(Number);
+    const server = this.#server;
+    if (since !== undefined && epoch === server.epoch && (offset ?? 0) >= server.forgotten) {
+      this.outbox.push({ type: 'subscribed', id, position: since, resumed: true, ...this.#names() });
+      const missed = server.log.filter((entry) => entry.offset > (offset ?? 0));
+      for (const tx of new Set(missed.map((entry) => entry.tx))) {
+        this.#tell(
+          subscription,
+          missed.filter((entry) => entry.tx === tx),
+          true,
+        );
+      }
+      return;
+    }
+    if (since !== undefined) {
+      this.outbox.push({ type: 'gap', id, reason: epoch === server.epoch ? 'retention' : 'epoch', message: 'gone' });
+    }
+    this.#snapshot(subscription);
+    this.outbox.push({ type: 'subscribed', id, position: server.position, resumed: false, ...this.#names() });
+  }
+
+  #snapshot(subscription: Subscription): void {
+    if (subscription.snapshot === false) {
+      return;
+    }
+    const { id } = subscription;
+    const rows = this.#server.select(subscription);
+    const parts = Math.max(1, Math.ceil(rows.length / 3));
+    for (let part = 0; part < parts; part++) {
+      const some = rows.slice(part * 3, part * 3 + 3);
+      const names = part === 0 ? this.#names() : {};
+      this.outbox.push({ type: 'snapshot', id, rows: some, done: part === parts - 1, ...names });
+    }
+  }
+
+  #tell(subscription: Subscription, entries: readonly Logged[], marked: boolean): void {
+    const told = entries.flatMap((entry) => this.#server.told(entry, subscription) ?? []);
+    const { id } = subscription;
+    for (const [index, change] of told.entries()) {
+      const last = marked && index === told.length - 1;
+      this.outbox.push({ type: 'change', id, ...change, last });
+    }
+    const end = entries.at(-1);
+    if (!marked && told.length > 0 && end !== undefined) {
+      this.outbox.push({ type: 'commit', id, tx: end.tx, position: `${this.#server.epoch}-${end.offset}` });
+    }
+  }
+
+  #names() {
+    return { columns: COLUMNS, key: this.#server.keyless ? [] : ['id'] };
+  }
+}
+
+function matches(where: string | undefined, row: Item | undefined): boolean {
+  return row !== undefined && (where === undefined || row.g === 1);
+}

@@ -1,0 +1,74 @@
+//! Removes from the outbox what the log has, a little at a time.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::install;
+use super::reader::signed;
+use crate::sqlite::file;
+
+/// How often it begins.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long another writer may make it wait; it comes again.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What has been confirmed and is yet to be removed.
+#[derive(Debug, Default)]
+pub(crate) struct Prune {
+    confirmed: u64,
+    pruned: u64,
+    next: Option<Instant>,
+}
+
+impl Prune {
+    /// The log has everything up to this row.
+    pub(crate) fn confirm(&mut self, seq: u64) {
+        self.confirmed = self.confirmed.max(seq);
+        self.next.get_or_insert_with(|| Instant::now() + EVERY);
+    }
+
+    /// When there is something to do; `None` while there is not.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        if self.pruned < self.confirmed { self.next } else { None }
+    }
+
+    /// Removes one slice, if it is time to.
+    pub(crate) fn step(&mut self, writer: &Connection, rows: u32, busy_timeout: Duration) {
+        if self.due().is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        let removed = writer.busy_timeout(PATIENCE).and_then(|()| remove(writer, self.confirmed, rows));
+        match removed {
+            Ok(true) => {}
+            Ok(false) => {
+                self.pruned = self.confirmed;
+                self.next = None;
+            }
+            Err(error) => {
+                if !file::is_busy(&error) {
+                    tracing::warn!(%error, "read changes could not be removed from the outbox; trying again");
+                }
+                self.next = Some(Instant::now() + EVERY);
+            }
+        }
+        if let Err(error) = writer.busy_timeout(busy_timeout) {
+            tracing::debug!(%error, "the busy timeout could not be set");
+        }
+    }
+}
+
+/// Returns whether there may be more.
+///
+/// The rows that `INSERT OR FAIL` left beyond `sqlite_sequence` stay until it has caught up: their numbers would be given again.
+fn remove(writer: &Connection, upto: u64, rows: u32) -> rusqlite::Result<bool> {
+    let sql = r#"DELETE FROM "_rowcast_outbox" WHERE "seq" <= ?1
+        AND "seq" <= (SELECT seq FROM sqlite_sequence WHERE name = '_rowcast_outbox')
+        AND "seq" < (SELECT min("seq") FROM "_rowcast_outbox") + ?2"#;
+    let removed = writer.prepare_cached(sql)?.execute((signed(upto), rows))?;
+    if removed < rows as usize {
+        install::forget_retired(writer)?;
+        return Ok(false);
+    }
+    Ok(true)
+}

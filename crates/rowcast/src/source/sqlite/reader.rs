@@ -1,0 +1,274 @@
+//! Reads the outbox from a place on, in batches, with each transaction's end where it is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::decode::Decoder;
+use super::install;
+use super::wal::Wal;
+use crate::event::{Body, Change, Table};
+use crate::sqlite::SqliteSettings;
+use crate::sqlite::catalog;
+use crate::sqlite::file::{DatabaseFile, Failure, Outcome};
+use crate::sqlite::outbox::{self, OutboxPlace, WIDTH, value_columns};
+
+/// One reading of an outbox.
+pub(crate) struct Reader {
+    /// Sees what other connections do. It holds no transaction, for within one nothing would be seen.
+    watch: Connection,
+    read: Connection,
+    /// Since when `read` holds a transaction.
+    held: Option<Instant>,
+    wal: Wal,
+    /// The page of `sqlite_sequence`, and the schema that it was read from.
+    root: u32,
+    schema_version: i64,
+    data_version: i64,
+    settings: SqliteSettings,
+    decoder: Decoder,
+    /// The last row that has been handed out, and the transaction that it is in the midst of.
+    place: OutboxPlace,
+    /// The last row that is committed, as far as is known.
+    upto: u64,
+    /// Ends of transactions between `place` and `upto`.
+    ends: VecDeque<u64>,
+}
+
+/// What [`Reader::look`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    /// Somebody has written to the database.
+    Writes,
+    /// The schema is no longer the one that the triggers were made for.
+    OtherSchema,
+}
+
+/// Changes in commit order.
+pub(crate) struct Read {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) place: OutboxPlace,
+}
+
+impl Reader {
+    /// Begins after `place`, which must be in this outbox.
+    pub(crate) fn new(file: &DatabaseFile, settings: &SqliteSettings, place: OutboxPlace) -> Outcome<Self> {
+        let watch = file.connect(settings.busy_timeout)?;
+        let read = file.connect(settings.busy_timeout)?;
+        for connection in [&watch, &read] {
+            connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-512")?;
+        }
+        let mut reader = Self {
+            decoder: Decoder::new(outbox::gone_marker(&read)?),
+            data_version: 0,
+            schema_version: 0,
+            root: 0,
+            held: None,
+            wal: Wal::new(file.beside("-wal")),
+            settings: settings.clone(),
+            upto: place.seq,
+            ends: VecDeque::new(),
+            watch,
+            read,
+            place,
+        };
+        reader.learn_schema()?;
+        Ok(reader)
+    }
+
+    /// The last row that has been handed out.
+    pub(crate) fn place(&self) -> &OutboxPlace {
+        &self.place
+    }
+
+    /// Outbox rows that are committed and not handed out.
+    pub(crate) fn behind(&self) -> u64 {
+        self.upto.saturating_sub(self.place.seq)
+    }
+
+    /// Looks whether anything was written since the last look. Costs two microseconds when nothing was.
+    pub(crate) fn look(&mut self) -> Outcome<Found> {
+        let version: i64 = self.watch.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if version == self.data_version {
+            self.hold_when_idle()?;
+            return Ok(Found::Nothing);
+        }
+        self.let_go()?;
+        let same_schema = catalog::schema_version(&self.watch)? == self.schema_version;
+        self.find_ends()?;
+        // Only now, so that a look which failed is made again.
+        self.data_version = version;
+        Ok(if same_schema { Found::Writes } else { Found::OtherSchema })
+    }
+
+    /// Learns what has to be known of the schema after it was changed and the triggers were fitted to it.
+    pub(crate) fn learn_schema(&mut self) -> Outcome<()> {
+        self.let_go()?;
+        self.schema_version = catalog::schema_version(&self.watch)?;
+        let root = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_sequence'";
+        self.root = self.watch.query_row(root, [], |row| row.get(0)).optional()?.unwrap_or(0);
+        self.data_version = 0;
+        Ok(())
+    }
+
+    /// Finds what has been committed by now, and where transactions end.
+    fn find_ends(&mut self) -> Outcome<()> {
+        let upto = outbox::last_seq(&self.read)?;
+        if upto <= self.upto {
+            return Ok(());
+        }
+        let mut ends = Vec::new();
+        if let Err(error) = self.wal.ends(self.root, upto, &mut ends) {
+            // Transactions that were committed between two looks are one, then.
+            tracing::debug!(%error, "the write-ahead log could not be read");
+        }
+        ends.push(upto);
+        for end in ends {
+            if end > self.upto && end <= upto {
+                self.upto = end;
+                self.ends.push_back(end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the log from beginning anew while nothing happens: a burst of small transactions could otherwise go round it
+    /// more than once before the next look. Lets go for a moment each second, so that others' checkpoints come through.
+    fn hold_when_idle(&mut self) -> Outcome<()> {
+        const HELD_AT_MOST: std::time::Duration = std::time::Duration::from_secs(1);
+        if self.held.is_some_and(|since| since.elapsed() < HELD_AT_MOST) {
+            return Ok(());
+        }
+        self.let_go()?;
+        self.read.execute_batch("BEGIN")?;
+        self.held = Some(Instant::now());
+        // The transaction begins with its first read.
+        catalog::schema_version(&self.read)?;
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> Outcome<()> {
+        if self.held.take().is_some() {
+            self.read.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    }
+
+    /// The next batch of what has been found; `None` when all of it has been handed out.
+    ///
+    /// Ends within a transaction only where that is larger than a batch may be.
+    pub(crate) fn next(&mut self) -> Outcome<Option<Read>> {
+        if self.place.seq >= self.upto {
+            return Ok(None);
+        }
+        self.let_go()?;
+        self.decoder.clear();
+        let mut changes = Vec::new();
+        self.fill(&mut changes)?;
+        Ok(Some(Read { changes, place: self.place.clone() }))
+    }
+
+    fn fill(&mut self, changes: &mut Vec<Change>) -> Outcome<()> {
+        let sql = format!(
+            r#"SELECT "seq","gen","op",{} FROM "_rowcast_outbox" WHERE "seq" > ?1 AND "seq" <= ?2 ORDER BY "seq""#,
+            value_columns(WIDTH)
+        );
+        let mut statement = self.read.prepare_cached(&sql)?;
+        let mut rows = statement.query([signed(self.place.seq), signed(self.upto)])?;
+        let time_ms = now_ms();
+        let mut cursor = Cursor { seq: self.place.seq, tx: self.place.tx, ended: 0 };
+        // Where a batch may end: behind the last change that is complete.
+        let mut safe = cursor;
+        let mut weight = 0;
+        let mut full = false;
+        while let Some(row) = rows.next()? {
+            cursor.seq = row.get::<_, i64>(0)?.unsigned_abs();
+            cursor.close_before(cursor.seq, &self.ends, changes);
+            let tx = *cursor.tx.get_or_insert(cursor.seq);
+            let table = table_of(&mut self.decoder, &self.watch, row.get(1)?)?;
+            self.decoder.take(&table, row.get_ref(2)?.as_str().unwrap_or_default(), row)?;
+            if self.ends.get(cursor.ended) == Some(&cursor.seq) {
+                self.decoder.end_replaced();
+            }
+            weight += self.decoder.weight;
+            let done = self.decoder.take_done();
+            changes.extend(done.into_iter().map(|body| Change { tx, last: false, time_ms, body }));
+            cursor.close_before(cursor.seq + 1, &self.ends, changes);
+            if self.decoder.is_whole() {
+                safe = cursor;
+                full = changes.len() >= self.settings.batch_rows || weight >= self.settings.batch_bytes;
+                if full {
+                    break;
+                }
+            }
+        }
+        if !full {
+            // Rows that are not there any more have nothing to say.
+            cursor.close_before(self.upto + 1, &self.ends, changes);
+            safe = Cursor { seq: self.upto, ..cursor };
+        }
+        (self.place.seq, self.place.tx) = (safe.seq, safe.tx);
+        self.ends.drain(..safe.ended);
+        Ok(())
+    }
+}
+
+/// Where a reading of rows has got to.
+#[derive(Clone, Copy)]
+struct Cursor {
+    seq: u64,
+    /// The first row of the transaction that is being read.
+    tx: Option<u64>,
+    /// How many transactions have ended.
+    ended: usize,
+}
+
+impl Cursor {
+    /// Ends the transactions whose last row is before `seq`.
+    fn close_before(&mut self, seq: u64, ends: &VecDeque<u64>, changes: &mut [Change]) {
+        while ends.get(self.ended).is_some_and(|end| *end < seq) {
+            self.ended += 1;
+            if let (Some(tx), Some(change)) = (self.tx.take(), changes.last_mut()) {
+                change.last |= change.tx == tx;
+            }
+        }
+    }
+}
+
+fn table_of(decoder: &mut Decoder, connection: &Connection, generation: i64) -> Outcome<Arc<Table>> {
+    if let Some(table) = decoder.tables.get(&generation) {
+        return Ok(table.clone());
+    }
+    let table = install::generation(connection, generation).optional()?.ok_or_else(|| {
+        Failure::stop(
+            "the outbox holds rows of a table that is not recorded there; somebody has changed Rowcast's tables: \
+             run `rowcast teardown` and `rowcast setup`",
+        )
+    })?;
+    Ok(decoder.tables.entry(generation).or_insert(Arc::new(table)).clone())
+}
+
+/// A reset for each table, as one transaction.
+pub(crate) fn resets(tables: impl Iterator<Item = Table>, reason: &str, tx: u64) -> Vec<Change> {
+    let time_ms = now_ms();
+    let mut changes: Vec<Change> = tables
+        .map(|table| Body::Reset { table: table.name, reason: reason.into() })
+        .map(|body| Change { tx, last: false, time_ms, body })
+        .collect();
+    if let Some(change) = changes.last_mut() {
+        change.last = true;
+    }
+    changes
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn signed(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
