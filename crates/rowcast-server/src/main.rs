@@ -1,2 +1,85 @@
-//! placeholder
-fn main() {}
+//! The binary `rowcast`: reads what it is told, and starts one command.
+
+mod capture;
+mod cli;
+mod config;
+mod demo;
+mod listen;
+mod logs;
+mod numbers;
+mod pages;
+mod serve;
+mod simulator;
+mod tail;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, Common};
+use config::{Config, Layers};
+
+// Many small events of many threads: measured against the system's allocator, it is the one that keeps them apart.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Before anything makes a TLS client: two providers in one binary would otherwise panic at first use.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let ended = runtime.block_on(run(cli));
+    // Blocking reads of a database may still be under way; nobody waits for their answer.
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => code,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve => serve::run(&read(&mut layers(&cli.common))?).await?,
+        Command::Demo(demo) => demo::run(&read(&mut layers(&cli.common))?, &demo).await?,
+        Command::Tail(tail) => return tail::run(&tail).await,
+        Command::Setup(setup) => capture::setup(&read(&mut layers(&cli.common))?, setup.dry_run).await?,
+        Command::Teardown(teardown) => capture::teardown(&read(&mut layers(&cli.common))?, &teardown).await?,
+        Command::Config(show) if show.default => print!("{}", config::DEFAULT),
+        Command::Config(_) => {
+            let layers = layers(&cli.common);
+            Config::read(&layers)?;
+            print!("{}", layers.print());
+        }
+        Command::Version => println!("rowcast {}", env!("CARGO_PKG_VERSION")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every layer of the configuration, lowest first.
+fn layers(common: &Common) -> Layers {
+    let mut layers = Layers::defaults();
+    let beside = Path::new("rowcast.toml");
+    let file = common.config.clone().or_else(|| beside.is_file().then(|| PathBuf::from(beside)));
+    if let Some(file) = file {
+        layers.file(&file);
+    }
+    // A variable that is no text cannot be one of ours.
+    layers.environment(
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    );
+    layers.flags(common.flags());
+    layers
+}
+
+fn read(layers: &mut Layers) -> anyhow::Result<Config> {
+    Ok(Config::read(layers)?)
+}

@@ -108,9 +108,20 @@ pub enum Body {
     Reset {
         /// The table in question.
         table: TableName,
+        /// What kind of thing happened, for programs.
+        cause: ResetCause,
         /// Why, for people.
         reason: Box<str>,
     },
+}
+
+/// Why a table has to be read anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResetCause {
+    /// It was altered, dropped or made again.
+    Altered,
+    /// Changes of it were missed: the source could not be read without a hole.
+    Missed,
 }
 
 /// One thing that happened, as a source reads it and before the log has numbered it.

@@ -23,7 +23,6 @@ pub use bound::projection;
 pub use follow::store_problem;
 pub use node::{Connected, Database, Limits, Node};
 pub use order::{parse_order, unknown_column};
-pub use read::SOURCE_HOLE;
 pub use settle::settle;
 
 use crate::event::{Channel, Position};

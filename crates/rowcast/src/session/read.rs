@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::bound::Bound;
 use super::follow::{BYTES_MAX, EVENTS_MAX, Wish};
 use super::node::Node;
-use crate::event::{Body, Channel, Event, Offset, Position, Table, TableName};
+use crate::event::{Body, Channel, Event, Offset, Position, ResetCause, Table, TableName};
 use crate::hub::{Interest, Run, commit, seen, transactions};
 use crate::log::ReadError;
 use crate::protocol::encode::{self, Projection};
@@ -106,9 +106,12 @@ impl Follow {
                 frames.push(self.frame("message", event, &body));
                 Ok(())
             }
-            (Channel::Table(name), Body::Reset { table, reason }) if self.is_own(name, table) => {
-                let reason_code = if &**reason == SOURCE_HOLE { GapReason::Source } else { GapReason::Schema };
-                Err(Broken::Gap(reason_code, reason.to_string(), run.events[0].position))
+            (Channel::Table(name), Body::Reset { table, cause, reason }) if self.is_own(name, table) => {
+                let gap = match cause {
+                    ResetCause::Altered => GapReason::Schema,
+                    ResetCause::Missed => GapReason::Source,
+                };
+                Err(Broken::Gap(gap, reason.to_string(), run.events[0].position))
             }
             (Channel::Table(_), Body::Row(_)) => self.take_rows(run, node, frames),
             _ => Ok(()),
@@ -168,9 +171,6 @@ impl Follow {
         (Some(event.position), frame)
     }
 }
-
-/// The reason of a reset that a source gives when it could not be read without a hole.
-pub const SOURCE_HOLE: &str = "changes were missed";
 
 /// What a failed read means for a subscription.
 pub(super) fn broken(error: ReadError, asked: Position, node: &Node) -> Broken {

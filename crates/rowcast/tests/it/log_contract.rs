@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use rowcast::event::{
-    Batch, Body, Change, Channel, Column, Message, Op, Position, Row, RowChange, Table, TableName, Value,
+    Batch, Body, Change, Channel, Column, Message, Op, Position, Row, ResetCause, RowChange, Table, TableName, Value,
 };
 use rowcast::log::local::{LocalLog, LogSettings};
 use rowcast::log::memory::MemoryLog;
@@ -335,7 +335,10 @@ fn message() -> impl Strategy<Value = Message> {
 }
 
 fn reset() -> impl Strategy<Value = Body> {
-    (name(), text()).prop_map(|(table, reason)| Body::Reset { table, reason: reason.into() })
+    (name(), text(), any::<bool>()).prop_map(|(table, reason, missed)| {
+        let cause = if missed { ResetCause::Missed } else { ResetCause::Altered };
+        Body::Reset { table, cause, reason: reason.into() }
+    })
 }
 
 fn name() -> impl Strategy<Value = TableName> {

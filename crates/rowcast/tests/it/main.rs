@@ -9,8 +9,6 @@ mod log_events;
 mod log_local;
 mod protocol_vectors;
 mod rooms;
-//! The library against real databases: contracts first, then what is particular to each kind.
-
 mod source_contract;
 mod sqlite;
 mod sqlite_replace;

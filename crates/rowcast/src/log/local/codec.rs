@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Body, Change, Channel, Column, Message, Op, Place, Row, RowChange, Table, TableName, Value};
+use crate::event::{Body, Change, Channel, Column, Message, Op, Place, ResetCause, Row, RowChange, Table, TableName, Value};
 
 /// Bytes that are not what this program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +45,14 @@ pub(crate) fn put_change(out: &mut Vec<u8>, change: &Change, table: usize, previ
             put_text(out, &message.event);
             put_text(out, &message.json);
         }
-        Body::Reset { table, reason } => {
+        Body::Reset { table, cause, reason } => {
             out.push(last | RESET << KIND);
             put_times(out, change, previous);
             put_name(out, table);
+            out.push(match cause {
+                ResetCause::Altered => 0,
+                ResetCause::Missed => 1,
+            });
             put_text(out, reason);
         }
     }
@@ -178,7 +182,7 @@ impl<'a> Cursor<'a> {
         *previous = Previous { tx, time_ms };
         let body = match shape >> KIND {
             MESSAGE => self.message()?,
-            RESET => Body::Reset { table: self.name()?, reason: self.text()?.into() },
+            RESET => Body::Reset { table: self.name()?, cause: self.cause()?, reason: self.text()?.into() },
             kind => Body::Row(self.row_change(kind, shape, tables)?),
         };
         Ok(Change { tx, last: shape & LAST != 0, time_ms, body })
@@ -195,6 +199,14 @@ impl<'a> Cursor<'a> {
         let old = (shape & OLD != 0).then(|| self.row()).transpose()?;
         let new = (shape & NEW != 0).then(|| self.row()).transpose()?;
         Ok(RowChange { table: Arc::clone(table), op, old, new })
+    }
+
+    fn cause(&mut self) -> Result<ResetCause, Malformed> {
+        match self.byte()? {
+            0 => Ok(ResetCause::Altered),
+            1 => Ok(ResetCause::Missed),
+            _ => Err(Malformed("a reset of an unknown kind")),
+        }
     }
 
     fn message(&mut self) -> Result<Body, Malformed> {

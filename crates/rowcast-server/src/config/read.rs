@@ -1,0 +1,380 @@
+//! Values into types, key by key; whatever is wrong is noted and the rest is read on.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rowcast::event::TableName;
+use rowcast::ingest::Format;
+use toml_edit::Value;
+
+use super::layers::{Entry, Layers, Setting};
+use super::mistake::{Mistakes, Origin};
+use super::units::{self, Unclear};
+use super::{Config, Database, DatabaseUrl, Http, Ingest, Limits, Log, Logging, Shutdown};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
+    let mut r = Reader { layers, mistakes: layers.mistakes.clone() };
+    let config = Config {
+        listen: r.list("listen"),
+        data: r.text("data").into(),
+        database: r.database(),
+        log: r.log(),
+        limits: r.limits(),
+        http: Http { origins: r.origins(), pages: r.yes("http.pages"), metrics: r.yes("http.metrics") },
+        shutdown: Shutdown {
+            close_per_second: r.number("shutdown.close_per_second", 1, 1_000_000) as u32,
+            retry: r.duration("shutdown.retry", Duration::ZERO, HOUR),
+            timeout: r.duration("shutdown.timeout", Duration::ZERO, HOUR),
+        },
+        logging: Logging { json: r.choice("logging.format", ["text", "json"]) == 1, level: r.level() },
+        ingest: r.ingest(),
+    };
+    r.check(&config);
+    if r.mistakes.0.is_empty() { Ok(config) } else { Err(r.mistakes.sorted()) }
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    mistakes: Mistakes,
+}
+
+impl<'a> Reader<'a> {
+    fn database(&mut self) -> Database {
+        let url = self.text("database.url");
+        let second = Duration::from_secs(1);
+        Database {
+            url: if url.is_empty() { None } else { self.parsed("database.url", &url) },
+            name: self.name("database.name"),
+            include: self.list("database.include"),
+            exclude: self.list("database.exclude"),
+            create: self.yes("database.create"),
+            switch_to_wal: self.yes("database.switch_to_wal"),
+            poll_active: self.duration("database.poll_active", Duration::from_millis(1), second),
+            poll_idle: self.duration("database.poll_idle", Duration::from_millis(1), second * 60),
+            busy_timeout: self.duration("database.busy_timeout", Duration::ZERO, HOUR),
+            readers: self.number("database.readers", 1, 256) as usize,
+            series_rows: self.number("database.series_rows", 1_000, 1 << 40),
+        }
+    }
+
+    fn log(&mut self) -> Log {
+        let none_if_zero = |n: u64| (n > 0).then_some(n);
+        let keep_age = self.duration("log.keep_age", Duration::ZERO, HOUR * 24 * 3_650);
+        Log {
+            on_disk: self.choice("log.place", ["memory", "disk"]) == 1,
+            survives_machine: self.choice("log.durability", ["process", "machine"]) == 1,
+            keep_age: (!keep_age.is_zero()).then_some(keep_age),
+            keep_events: none_if_zero(self.number("log.keep_events", 0, u64::MAX)),
+            keep_bytes: none_if_zero(self.bytes("log.keep_bytes", 0, 1 << 50)),
+            memory: self.bytes("log.memory", 64 << 10, 1 << 40) as usize,
+        }
+    }
+
+    fn limits(&mut self) -> Limits {
+        let second = Duration::from_secs(1);
+        Limits {
+            frame_bytes: self.bytes("limits.frame_bytes", 1 << 10, 1 << 30) as usize,
+            body_bytes: self.bytes("limits.body_bytes", 1 << 10, 1 << 32) as usize,
+            subscriptions: self.number("limits.subscriptions", 1, 100_000) as usize,
+            connections: self.number("limits.connections", 1, 10_000_000) as usize,
+            handshake: self.duration("limits.handshake", second / 10, HOUR),
+            queue_bytes: self.bytes("limits.queue_bytes", 4 << 10, 1 << 30) as usize,
+            heartbeat: self.duration("limits.heartbeat", second / 10, HOUR),
+            write_stall: self.duration("limits.write_stall", second / 10, HOUR),
+            rows_max: self.number("limits.rows_max", 1, 100_000_000),
+            bad_messages: self.number("limits.bad_messages", 1, 1_000_000) as u32,
+            snapshots: self.number("limits.snapshots", 1, 10_000) as usize,
+        }
+    }
+
+    fn origins(&mut self) -> Vec<String> {
+        let origins: Vec<String> = self.list("http.origins");
+        for origin in &origins {
+            let web = reqwest::Url::parse(origin).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *origin
+            });
+            if !web && origin != "*" && origin != "same-host" {
+                let what = format!("{origin:?} is not an origin");
+                let fix = r#"write "same-host", "*", or scheme and host without a path: "https://app.example.com""#;
+                self.wrong("http.origins", what, fix);
+            }
+        }
+        origins
+    }
+
+    fn level(&mut self) -> String {
+        let level = self.text("logging.level");
+        if level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+            let what = format!("{level:?} is not a level");
+            self.wrong(
+                "logging.level",
+                what,
+                r#"write error, warn, info, debug or trace, or for example "info,rowcast=debug""#,
+            );
+        }
+        level
+    }
+
+    fn ingest(&mut self) -> Vec<Ingest> {
+        let layers = self.layers;
+        let mut names = BTreeSet::new();
+        let mut all = Vec::new();
+        for (number, entry) in layers.ingest.iter().enumerate() {
+            let Some(ingest) = self.ingest_entry(number, entry) else { continue };
+            if !names.insert(ingest.name.clone()) {
+                let key = format!("ingest[{number}].name");
+                let what = format!("there is another ingest called {:?}", ingest.name);
+                self.mistakes.push(&entry.origin, &key, what, "give each its own name");
+            }
+            all.push(ingest);
+        }
+        all
+    }
+
+    fn ingest_entry(&mut self, number: usize, entry: &Entry) -> Option<Ingest> {
+        let key = |name: &str| format!("ingest[{number}].{name}");
+        let mut text = |name: &str| -> Option<(String, Origin)> {
+            let setting = entry.settings.get(name)?;
+            match setting.value.as_str() {
+                Some(text) => Some((text.to_owned(), setting.origin.clone())),
+                None => {
+                    self.mistakes.push(
+                        &setting.origin,
+                        &key(name),
+                        format!("expected text, got {}", shown(&setting.value)),
+                        "",
+                    );
+                    None
+                }
+            }
+        };
+        let [name, url, table, format, idle] = ["name", "url", "table", "format", "idle_timeout"].map(&mut text);
+        for required in ["name", "url", "table"].into_iter().filter(|name| !entry.settings.contains_key(*name)) {
+            self.mistakes.push(
+                &entry.origin,
+                &key(required),
+                "this key is missing",
+                "every [[ingest]] has name, url and table",
+            );
+        }
+        let format = match format {
+            None => Some(Format::Auto),
+            Some((text, origin)) => self.noted(&origin, &key("format"), text.parse().map_err(sentence)),
+        };
+        let idle = match idle {
+            None => Some(Duration::from_secs(60)),
+            Some((text, origin)) => self.noted(&origin, &key("idle_timeout"), units::duration(&text)),
+        };
+        let url = url.and_then(|(text, origin)| self.noted(&origin, &key("url"), web_url(&text)));
+        let table = table
+            .and_then(|(text, origin)| self.noted(&origin, &key("table"), text.parse::<TableName>().map_err(sentence)));
+        let name = name.and_then(|(text, origin)| self.noted(&origin, &key("name"), plain_name(&text)));
+        Some(Ingest { name: name?, url: url?, table: table?, format: format?, idle_timeout: idle? })
+    }
+
+    /// What can be seen to be wrong only now that everything is read.
+    fn check(&mut self, config: &Config) {
+        if config.listen.is_empty() && !self.is_wrong("listen") {
+            self.wrong("listen", "there is no address to serve on", r#"write for example ["127.0.0.1:3000"]"#);
+        }
+        if config.data.as_os_str().is_empty() {
+            self.wrong("data", "the folder has no name", r#"write for example "rowcast-data""#);
+        } else if config.data.exists() && !config.data.is_dir() {
+            self.wrong("data", format!("{} is not a folder", config.data.display()), "name another one");
+        }
+        if let Some(DatabaseUrl::Sqlite(path)) = &config.database.url {
+            self.check_file(path, config.database.create);
+        }
+        if config.database.poll_idle < config.database.poll_active {
+            self.wrong("database.poll_idle", "this is shorter than database.poll_active", "make it as long at least");
+        }
+    }
+
+    fn check_file(&mut self, path: &Path, create: bool) {
+        let shown = path.display();
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if path.is_dir() {
+            self.wrong("database.url", format!("{shown} is a folder"), "name the database file in it");
+        } else if !path.exists() && !create {
+            let fix = "check the path, or set database.create = true to make an empty one";
+            self.wrong("database.url", format!("there is no file {shown}"), fix);
+        } else if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            self.wrong("database.url", format!("there is no folder {}", folder.display()), "make it first");
+        }
+    }
+
+    fn setting(&self, key: &str) -> &'a Setting {
+        self.layers.settings.get(key).expect("the default configuration has every key that is read")
+    }
+
+    fn is_wrong(&self, key: &str) -> bool {
+        self.mistakes.0.iter().any(|mistake| mistake.key == key)
+    }
+
+    fn wrong(&mut self, key: &str, what: impl Into<String>, fix: impl Into<String>) {
+        let origin = self.setting(key).origin.clone();
+        self.mistakes.push(&origin, key, what, fix);
+    }
+
+    fn noted<T>(&mut self, origin: &Origin, key: &str, read: Result<T, Unclear>) -> Option<T> {
+        read.map_err(|unclear| self.mistakes.push(origin, key, unclear.what, unclear.fix)).ok()
+    }
+
+    fn text(&mut self, key: &str) -> String {
+        let value = &self.setting(key).value;
+        match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => {
+                self.wrong(key, format!("expected text, got {}", shown(value)), "write it in quotes");
+                String::new()
+            }
+        }
+    }
+
+    fn name(&mut self, key: &str) -> String {
+        let text = self.text(key);
+        match plain_name(&text) {
+            Ok(name) => name,
+            Err(unclear) => {
+                self.wrong(key, unclear.what, unclear.fix);
+                String::new()
+            }
+        }
+    }
+
+    fn parsed<T: FromStr<Err = Unclear>>(&mut self, key: &str, text: &str) -> Option<T> {
+        let origin = self.setting(key).origin.clone();
+        self.noted(&origin, key, text.parse())
+    }
+
+    fn yes(&mut self, key: &str) -> bool {
+        let value = &self.setting(key).value;
+        let yes = value.as_bool();
+        if yes.is_none() {
+            self.wrong(key, format!("expected true or false, got {}", shown(value)), "");
+        }
+        yes.unwrap_or_default()
+    }
+
+    fn number(&mut self, key: &str, least: u64, most: u64) -> u64 {
+        let value = &self.setting(key).value;
+        match value.as_integer().and_then(|n| u64::try_from(n).ok()) {
+            Some(number) if (least..=most).contains(&number) => number,
+            _ => {
+                let range = if most == u64::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
+                self.wrong(key, format!("expected a number, {range}, got {}", shown(value)), "");
+                least
+            }
+        }
+    }
+
+    fn bytes(&mut self, key: &str, least: u64, most: u64) -> u64 {
+        let value = &self.setting(key).value;
+        let read = match value.as_integer() {
+            Some(number) => units::bytes(&number.to_string()),
+            None => units::bytes(value.as_str().unwrap_or(&shown(value))),
+        };
+        match read {
+            Ok(bytes) if (least..=most).contains(&bytes) => return bytes,
+            Ok(_) => self.wrong(key, format!("{} is out of range", shown(value)), format!("{least} to {most} bytes")),
+            Err(unclear) => self.wrong(key, unclear.what, unclear.fix),
+        }
+        least
+    }
+
+    fn duration(&mut self, key: &str, least: Duration, most: Duration) -> Duration {
+        let value = &self.setting(key).value;
+        match units::duration(value.as_str().unwrap_or(&shown(value))) {
+            Ok(duration) if (least..=most).contains(&duration) => return duration,
+            Ok(_) => self.wrong(key, format!("{} is out of range", shown(value)), format!("{least:?} to {most:?}")),
+            Err(unclear) => self.wrong(key, unclear.what, unclear.fix),
+        }
+        least
+    }
+
+    /// Which of the choices it is.
+    fn choice<const N: usize>(&mut self, key: &str, choices: [&str; N]) -> usize {
+        let text = self.text(key);
+        choices.iter().position(|choice| *choice == text).unwrap_or_else(|| {
+            if !self.is_wrong(key) {
+                self.wrong(
+                    key,
+                    format!("expected {}, got {text:?}", choices.map(|c| format!("{c:?}")).join(" or ")),
+                    "",
+                );
+            }
+            0
+        })
+    }
+
+    fn list<T: FromListItem>(&mut self, key: &str) -> Vec<T> {
+        let value = &self.setting(key).value;
+        let texts: Option<Vec<String>> = match value {
+            Value::Array(array) => array.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            Value::String(text) => {
+                Some(text.value().split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect())
+            }
+            _ => None,
+        };
+        let Some(texts) = texts else {
+            self.wrong(key, format!("expected a list of texts, got {}", shown(value)), r#"write ["…", "…"]"#);
+            return Vec::new();
+        };
+        let origin = self.setting(key).origin.clone();
+        texts.iter().filter_map(|text| self.noted(&origin, key, T::item(text))).collect()
+    }
+}
+
+/// What a list can be made of.
+trait FromListItem: Sized {
+    fn item(text: &str) -> Result<Self, Unclear>;
+}
+
+impl FromListItem for String {
+    fn item(text: &str) -> Result<Self, Unclear> {
+        Ok(text.to_owned())
+    }
+}
+
+impl FromListItem for units::Listen {
+    fn item(text: &str) -> Result<Self, Unclear> {
+        text.parse()
+    }
+}
+
+fn sentence(error: impl std::fmt::Display) -> Unclear {
+    Unclear { what: error.to_string(), fix: String::new() }
+}
+
+fn web_url(text: &str) -> Result<reqwest::Url, Unclear> {
+    let fix = || r#"write for example "http://localhost:4000/stream""#.to_owned();
+    let url = reqwest::Url::parse(text).map_err(|error| Unclear {
+        what: format!("{:?} is not a URL: {error}", units::without_password(text)),
+        fix: fix(),
+    })?;
+    if matches!(url.scheme(), "http" | "https") {
+        Ok(url)
+    } else {
+        Err(Unclear { what: format!("{:?} is neither http nor https", url.scheme()), fix: fix() })
+    }
+}
+
+/// A name that does not have to be quoted in metrics and lists.
+fn plain_name(text: &str) -> Result<String, Unclear> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        let what = format!("{text:?} is not a name");
+        Err(Unclear { what, fix: "write 1 to 64 letters, digits, dots, dashes and underscores".into() })
+    }
+}
+
+/// A value as TOML has it, on one line.
+fn shown(value: &Value) -> String {
+    value.clone().decorated("", "").to_string().replace('\n', " ")
+}

@@ -1,0 +1,191 @@
+use std::path::Path;
+
+use super::*;
+
+fn layers(file: &str, environment: &[(&str, &str)], flags: Flags) -> Layers {
+    let mut layers = Layers::defaults();
+    layers.text(&"rowcast.toml".into(), file);
+    layers.environment(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    layers.flags(flags);
+    layers
+}
+
+fn config(file: &str) -> Config {
+    Config::read(&layers(file, &[], vec![])).expect("no mistakes")
+}
+
+#[track_caller]
+fn mistakes(file: &str, expected: &[&str]) {
+    let mistakes = Config::read(&layers(file, &[], vec![])).expect_err(file);
+    assert_eq!(mistakes.0.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_defaults_are_without_mistakes() {
+    let config = config("");
+    assert_eq!(config.listen[0].to_string(), "127.0.0.1:3000");
+    assert_eq!((config.limits.frame_bytes, config.limits.connections), (1 << 20, 20_000));
+    assert_eq!(config.log.keep_age, Some(Duration::from_secs(86_400)));
+    assert_eq!(config.log.keep_events, None);
+    assert!(config.database.url.is_none() && config.ingest.is_empty());
+}
+
+#[test]
+fn the_example_in_the_defaults_is_without_mistakes() {
+    let example: String = DEFAULT
+        .lines()
+        .skip_while(|line| *line != "# [[ingest]]")
+        .map(|line| format!("{}\n", line.trim_start_matches("# ").trim_start_matches("# ")))
+        .filter(|line| line.contains('[') || line.contains('='))
+        .collect();
+    let ingest = &config(&example).ingest[0];
+    assert_eq!((ingest.name.as_str(), ingest.format, ingest.idle_timeout.as_secs()), ("simulator", Format::Auto, 60));
+}
+
+#[test]
+fn later_layers_win() {
+    let file = "listen = ['h:1']\n[limits]\nframe_bytes = 2048\nsubscriptions = 7\nqueue_bytes = '8KiB'\n";
+    let environment = [
+        ("ROWCAST__LIMITS__SUBSCRIPTIONS", "8"),
+        ("ROWCAST__LIMITS__FRAME_BYTES", "4KiB"),
+        ("ROWCAST__HTTP__PAGES", "false"),
+        ("OTHER", "x"),
+    ];
+    let flags = vec![("--listen", "listen", vec!["a:1".into(), "b:2".into()])];
+    let config = Config::read(&layers(file, &environment, flags)).expect("no mistakes");
+    assert_eq!(config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a:1", "b:2"]);
+    assert_eq!((config.limits.frame_bytes, config.limits.subscriptions, config.limits.queue_bytes), (4096, 8, 8192));
+    assert!(!config.http.pages);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_line_and_its_fix() {
+    mistakes(
+        "listen = \"3000\"\n\n[limits]\nframe_bites = 1\nframe_bytes = \"1 Mb/s\"\nsubscriptions = \"100\"\nheartbeat = 15\n[limit]\nx = 1\n[http]\norigins = [\"example.com\"]\n",
+        &[
+            "rowcast.toml:1: listen: \"3000\" is a port without an address; write \"127.0.0.1:3000\", or \"0.0.0.0:3000\" for every interface",
+            "rowcast.toml:4: limits.frame_bites: there is no such key; did you mean limits.frame_bytes?",
+            "rowcast.toml:5: limits.frame_bytes: expected a size, got \"1 Mb/s\"; write for example \"64KiB\", \"1MiB\" or 65536",
+            "rowcast.toml:6: limits.subscriptions: expected a number, 1 to 100000, got \"100\"",
+            "rowcast.toml:7: limits.heartbeat: expected a duration, got \"15\"; write for example \"250ms\", \"30s\", \"5m\" or \"24h\"",
+            "rowcast.toml:8: limit: there is no such section; did you mean limits?",
+            "rowcast.toml:11: http.origins: \"example.com\" is not an origin; write \"same-host\", \"*\", or scheme and host without a path: \"https://app.example.com\"",
+        ],
+    );
+}
+
+#[test]
+fn a_key_in_the_wrong_section_is_found() {
+    mistakes(
+        "frame_bytes = 1\n",
+        &["rowcast.toml:1: frame_bytes: there is no such key; did you mean limits.frame_bytes?"],
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let mistakes = Config::read(&layers("listen = []\nx = = 1\n", &[], vec![])).expect_err("no TOML");
+    assert!(mistakes.0[0].to_string().starts_with("rowcast.toml:2: this is not TOML: "), "{mistakes}");
+}
+
+#[test]
+fn sections_and_values_are_told_apart() {
+    mistakes(
+        "limits = 5\n[listen]\nx = 1\n",
+        &[
+            "rowcast.toml:1: limits: this is a section, not a value; write [limits]",
+            "rowcast.toml:2: listen: this is a value, not a section; write listen = …",
+        ],
+    );
+}
+
+#[test]
+fn variables_are_named_in_full() {
+    let environment = [("ROWCAST__LIMITS__FRAME_BYTE", "1"), ("ROWCAST__LIMITS__HEARTBEAT", "soon")];
+    let mistakes = Config::read(&layers("", &environment, vec![])).expect_err("mistakes");
+    assert_eq!(
+        mistakes.to_string(),
+        "the configuration has 2 mistakes:\n  environment ROWCAST__LIMITS__FRAME_BYTE: limits.frame_byte: there is no such key; did you mean limits.frame_bytes?\n  environment ROWCAST__LIMITS__HEARTBEAT: limits.heartbeat: expected a duration, got \"soon\"; write for example \"250ms\", \"30s\", \"5m\" or \"24h\""
+    );
+}
+
+#[test]
+fn an_ingest_needs_a_name_a_url_and_a_table() {
+    mistakes(
+        "[[ingest]]\nname = \"a\"\nurl = \"ftp://x\"\ntabel = \"t\"\n[[ingest]]\nname = \"b c\"\nurl = 5\ntable = \"\"\nformat = \"xml\"\nidle_timeout = \"x\"\n",
+        &[
+            "rowcast.toml:2: ingest[0].table: this key is missing; every [[ingest]] has name, url and table",
+            "rowcast.toml:3: ingest[0].url: \"ftp\" is neither http nor https; write for example \"http://localhost:4000/stream\"",
+            "rowcast.toml:4: ingest[0].tabel: there is no such key; did you mean table?",
+            "rowcast.toml:6: ingest[1].name: \"b c\" is not a name; write 1 to 64 letters, digits, dots, dashes and underscores",
+            "rowcast.toml:7: ingest[1].url: expected text, got 5",
+            "rowcast.toml:8: ingest[1].table: a channel's name has 1 to 256 bytes and no control characters",
+            "rowcast.toml:9: ingest[1].format: `xml` is not a format; write auto, ndjson, json, csv or sse",
+            "rowcast.toml:10: ingest[1].idle_timeout: expected a duration, got \"x\"; write for example \"250ms\", \"30s\", \"5m\" or \"24h\"",
+        ],
+    );
+}
+
+#[test]
+fn two_ingests_have_two_names() {
+    let one = "[[ingest]]\nname = \"a\"\nurl = \"http://x\"\ntable = \"t\"\n";
+    mistakes(
+        &format!("{one}{one}"),
+        &["rowcast.toml:6: ingest[1].name: there is another ingest called \"a\"; give each its own name"],
+    );
+}
+
+#[test]
+fn an_ingest_can_come_from_the_environment() {
+    let list = r#"[{ name = "a", url = "http://x/y", table = "t", format = "sse" }]"#;
+    let config = Config::read(&layers("", &[("ROWCAST__INGEST", list)], vec![])).expect("no mistakes");
+    assert_eq!(config.ingest[0].format, Format::Sse);
+    let mistakes = Config::read(&layers("", &[("ROWCAST__INGEST", "a=b")], vec![])).expect_err("no TOML");
+    assert!(mistakes.to_string().contains("environment ROWCAST__INGEST: ingest: this is not TOML"), "{mistakes}");
+}
+
+#[test]
+fn a_database_must_be_there() {
+    mistakes(
+        "[database]\nurl = \"sqlite:no/such/file.db\"\n",
+        &[
+            "rowcast.toml:2: database.url: there is no file no/such/file.db; check the path, or set database.create = true to make an empty one",
+        ],
+    );
+    mistakes(
+        "[database]\ncreate = true\nurl = \"no/such/file.db\"\n",
+        &["rowcast.toml:3: database.url: there is no folder no/such; make it first"],
+    );
+    mistakes(
+        "[database]\nurl = \"postgres://u:secret@h/db\"\n",
+        &[
+            "rowcast.toml:2: database.url: PostgreSQL is not in this version, which follows SQLite only; write \"sqlite:path/to/file.db\"",
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_mistake() {
+    let mut layers = Layers::defaults();
+    layers.file(Path::new("no/such/rowcast.toml"));
+    let mistakes = Config::read(&layers).expect_err("no file");
+    assert!(mistakes.to_string().contains("--config: no/such/rowcast.toml cannot be read"), "{mistakes}");
+}
+
+#[test]
+fn what_is_printed_means_the_same_when_it_is_read() {
+    let file = "listen = [\n  \"h:1\", # comment\n]\n[limits]\nframe_bytes = \"2KiB\"\n[[ingest]]\nname = \"a\"\nurl = \"http://x/y\"\ntable = \"t\"\n";
+    let printed = layers(file, &[("ROWCAST__LIMITS__SUBSCRIPTIONS", "8")], vec![]).print();
+    assert!(printed.contains("frame_bytes = \"2KiB\"  # rowcast.toml:5\n"), "{printed}");
+    assert!(printed.contains("  # environment ROWCAST__LIMITS__SUBSCRIPTIONS\n"), "{printed}");
+    let again = config(&printed);
+    assert_eq!(again.ingest[0].url.as_str(), "http://x/y");
+    assert_eq!((again.limits.frame_bytes, again.limits.subscriptions), (2048, 8));
+}
+
+#[test]
+fn passwords_are_not_printed() {
+    let file = "[[ingest]]\nname = \"a\"\nurl = \"http://me:secret@x/y\"\ntable = \"t\"\n";
+    let printed = layers(file, &[], vec![]).print();
+    assert!(!printed.contains("secret") && printed.contains("http://me:***@x/y"), "{printed}");
+}

@@ -1,0 +1,82 @@
+//! `rowcast demo`: a database, a stream into it, and a page that shows it, out of nothing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use rowcast::event::TableName;
+use rowcast::gateway::Database;
+use rowcast::ingest::pull::HttpPull;
+use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Demo;
+use crate::config::Config;
+use crate::listen::Bound;
+use crate::serve::{self, Node};
+use crate::{logs, simulator};
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS readings (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, speed INTEGER NOT NULL);
+    CREATE INDEX IF NOT EXISTS readings_time ON readings (time);
+";
+
+/// `rowcast demo`.
+pub(crate) async fn run(config: &Config, demo: &Demo) -> anyhow::Result<()> {
+    logs::install(&config.logging);
+    let path = config.data.join("demo.db");
+    let bound = Bound::bind(&config.listen).await?;
+    make_database(&config.data, &path)?;
+    let rate = Duration::from_millis(demo.rate_ms);
+    let mut pulls = serve::pulls(config);
+    if let Some(address) = bound.addresses().next() {
+        pulls.push(pull(address, rate)?);
+    }
+    let stopping = CancellationToken::new();
+    let database = Database::sqlite("demo", &path, serve::sqlite_settings(config));
+    let node =
+        Node { config, database, log: "demo-log", pulls, also: simulator::router(rate, stopping.clone()), stopping };
+    node.run(bound, |addresses| welcome(addresses, &path)).await
+}
+
+fn make_database(folder: &Path, path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    let make = || Connection::open(path)?.execute_batch(SCHEMA);
+    make().with_context(|| format!("the demo's database {} cannot be made", path.display()))
+}
+
+/// Fetches the demo's own stream like anybody's.
+fn pull(address: SocketAddr, rate: Duration) -> anyhow::Result<HttpPull> {
+    let url = format!("http://{}/stream", reachable(address)).parse().context("the demo's own address")?;
+    let mut pull = HttpPull::new("simulator", url, TableName::bare("readings"));
+    pull.idle_timeout = pull.idle_timeout.max(rate * 3);
+    Ok(pull)
+}
+
+/// Every interface is reached on this machine by its own address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(_) => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), address.port()),
+    }
+}
+
+fn welcome(addresses: &[SocketAddr], path: &Path) {
+    let Some(address) = addresses.first().map(|address| reachable(*address)) else { return };
+    let path = path.display();
+    println!(
+        "
+A simulated car drives, and its speed is stored in the table `readings` of {path}.
+
+  watch it            http://{address}/
+  add a row yourself  sqlite3 {path} \"insert into readings (time, speed) values (unixepoch() * 1000, 50)\"
+  or by HTTP          curl -H 'Content-Type: application/json' -d '{{\"time\":'$(date +%s)'000,\"speed\":50}}' http://{address}/v1/tables/readings
+  follow the changes  curl -N 'http://{address}/v1/stream?channel=table:readings'
+  in words            rowcast tail 'speed > 40' --table readings --url http://{address}
+  the raw stream      curl -N http://{address}/stream
+
+Ctrl-C ends it; what was stored stays."
+    );
+}

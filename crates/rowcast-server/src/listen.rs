@@ -1,0 +1,269 @@
+//! Ports and connections: who gets in, for how long, and how they are let go.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::config::Listen;
+
+/// Connections beyond the limit that are told so at the same time; further ones are closed without a word.
+const REFUSED_AT_ONCE: usize = 64;
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 87\r\n\r\n{\"error\":{\"code\":\"too_many_connections\",\"message\":\"the server has all it can take\"}}\r\n";
+
+/// What an HTTP/2 client says first.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Ports that are ours, and on which nobody is let in yet.
+#[derive(Debug)]
+pub(crate) struct Bound(Vec<(TcpListener, SocketAddr)>);
+
+impl Bound {
+    /// Takes every address, or says which one cannot be had and why.
+    pub(crate) async fn bind(addresses: &[Listen]) -> anyhow::Result<Self> {
+        let mut bound = Vec::new();
+        for address in addresses {
+            let resolved: Vec<SocketAddr> = tokio::net::lookup_host(address.to_string())
+                .await
+                .with_context(|| format!("cannot listen on {address}: the name has no address"))?
+                .collect();
+            bound.extend(bind_all(address, &resolved).await?);
+        }
+        Ok(Self(bound))
+    }
+
+    /// The real addresses: port 0 has become one.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|(_, address)| *address)
+    }
+}
+
+/// `localhost` has two addresses, of which a machine without IPv6 cannot bind one.
+async fn bind_all(address: &Listen, resolved: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
+    let mut bound = Vec::new();
+    let mut refused = None;
+    for one in resolved {
+        // A free port is taken once, not one for each address of the name.
+        if one.port() == 0 && !bound.is_empty() {
+            break;
+        }
+        match TcpListener::bind(one).await {
+            Ok(listener) => {
+                let real = listener.local_addr().context("a bound port has an address")?;
+                bound.push((listener, real));
+            }
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable && resolved.len() > 1 => refused = Some(error),
+            Err(error) => bail!(reason(address, one.port(), &error)),
+        }
+    }
+    match refused {
+        Some(error) if bound.is_empty() => bail!(reason(address, 0, &error)),
+        _ => Ok(bound),
+    }
+}
+
+fn reason(address: &Listen, port: u16, error: &std::io::Error) -> String {
+    let why = match error.kind() {
+        ErrorKind::AddrInUse => {
+            format!("port {port} is taken by another program; stop it, or choose another port with --listen")
+        }
+        ErrorKind::PermissionDenied => "this user may not; ports below 1024 belong to root".into(),
+        ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+        _ => error.to_string(),
+    };
+    format!("cannot listen on {address}: {why}")
+}
+
+/// What a connection may cost before it has said anything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance {
+    /// Connections at the same time; WebSockets leave this count once they are open, and have their own limit.
+    pub(crate) connections: usize,
+    /// Until the first request's headers are there, and between requests.
+    pub(crate) handshake: Duration,
+}
+
+/// Lets clients in until told to stop.
+#[derive(Debug)]
+pub(crate) struct Doorway {
+    /// No more new ones.
+    shut: CancellationToken,
+    /// Those inside shall finish.
+    closing: CancellationToken,
+    /// Those inside are thrown out.
+    cut: CancellationToken,
+    inside: TaskTracker,
+}
+
+impl Doorway {
+    /// Begins to let clients in.
+    pub(crate) fn open(bound: Bound, router: Router, allowance: Allowance) -> Self {
+        let doorway = Self {
+            shut: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            inside: TaskTracker::new(),
+        };
+        let entrance = Arc::new(Entrance {
+            router,
+            protocol: protocol(allowance.handshake),
+            handshake: allowance.handshake,
+            seats: Arc::new(Semaphore::new(allowance.connections.min(Semaphore::MAX_PERMITS))),
+            refusals: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
+            closing: doorway.closing.clone(),
+            cut: doorway.cut.clone(),
+            inside: doorway.inside.clone(),
+        });
+        for (listener, _) in bound.0 {
+            let accepting = Arc::clone(&entrance).accept(listener);
+            let shut = doorway.shut.clone();
+            tokio::spawn(async move { shut.run_until_cancelled(accepting).await });
+        }
+        doorway
+    }
+
+    /// Lets no new client in; the ports are free again.
+    pub(crate) fn shut(&self) {
+        self.shut.cancel();
+    }
+
+    /// Waits until those inside have finished their requests, at most until `deadline`.
+    pub(crate) async fn close(self, deadline: Instant) {
+        self.shut();
+        self.closing.cancel();
+        self.inside.close();
+        if tokio::time::timeout_at(deadline, self.inside.wait()).await.is_err() {
+            tracing::warn!(connections = self.inside.len(), "connections are still open, and are cut");
+            self.cut.cancel();
+            self.inside.wait().await;
+        }
+    }
+}
+
+fn protocol(handshake: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(handshake).max_buf_size(64 << 10);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(256)
+        .max_header_list_size(64 << 10);
+    builder
+}
+
+struct Entrance {
+    router: Router,
+    protocol: auto::Builder<TokioExecutor>,
+    handshake: Duration,
+    seats: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    closing: CancellationToken,
+    cut: CancellationToken,
+    inside: TaskTracker,
+}
+
+impl Entrance {
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                // Of this one connection only: it went away before it was taken.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted; is `ulimit -n` too small?");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Small events must not wait for the one before to be acknowledged.
+        let _ = stream.set_nodelay(true);
+        match Arc::clone(&self.seats).try_acquire_owned() {
+            Ok(seat) => {
+                let entrance = Arc::clone(self);
+                self.inside.spawn(async move {
+                    entrance.cut.run_until_cancelled(entrance.serve(stream, peer)).await;
+                    drop(seat);
+                });
+            }
+            Err(_) => self.refuse(stream),
+        }
+    }
+
+    fn refuse(&self, mut stream: TcpStream) {
+        metrics::counter!("rowcast_connections_refused_total").increment(1);
+        let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            let told = async {
+                stream.write_all(REFUSAL).await?;
+                stream.shutdown().await?;
+                // Closed with unread bytes the kernel would take the answer back.
+                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+            };
+            let _ = timeout(Duration::from_secs(1), told).await;
+            drop(permit);
+        });
+    }
+
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        // hyper's own timeout begins once it knows the version; who never says it would stay for ever.
+        if !matches!(timeout(self.handshake, version_is_said(&stream)).await, Ok(Ok(true))) {
+            return;
+        }
+        let router = self.router.clone();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().oneshot(request)
+        });
+        let connection = self.protocol.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    }
+}
+
+/// Waits until the first bytes tell HTTP/1 from HTTP/2, without taking them; `false` when the client has gone.
+async fn version_is_said(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut said = [0; HTTP2_PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut said).await?;
+        if length == 0 {
+            return Ok(false);
+        }
+        if length == said.len() || said[..length] != HTTP2_PREFACE[..length] {
+            return Ok(true);
+        }
+        // Part of the HTTP/2 preface: `peek` would give the same at once.
+        sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,105 @@
+// What a chart shows, as the address says it: every choice is in the query, so that a link shares it.
+
+export const WINDOWS = ['1m', '5m', '15m', '1h', '6h', '24h', 'all'] as const;
+export type WindowName = (typeof WINDOWS)[number];
+
+export const SHAPES = ['both', 'line', 'gauge'] as const;
+export type Shape = (typeof SHAPES)[number];
+
+/** Empty or null where the address says nothing: the page chooses. */
+export interface ChartView {
+  table: string | null;
+  time: string | null;
+  values: string[];
+  group: string | null;
+  where: string;
+  window: WindowName;
+  shape: Shape | null;
+  /** Zoomed in: the ends of the axis. */
+  range: [number, number] | null;
+  /** Paused: the end of the window. */
+  at: number | null;
+  /** Lines switched off in the legend, by name. */
+  hidden: string[];
+}
+
+export const EMPTY_VIEW: ChartView = {
+  table: null,
+  time: null,
+  values: [],
+  group: null,
+  where: '',
+  window: '5m',
+  shape: null,
+  range: null,
+  at: null,
+  hidden: [],
+};
+
+const WINDOW_MS: Record<Exclude<WindowName, 'all'>, number> = {
+  '1m': 60_000,
+  '5m': 300_000,
+  '15m': 900_000,
+  '1h': 3_600_000,
+  '6h': 21_600_000,
+  '24h': 86_400_000,
+};
+
+/** A window's length; `null` for all. */
+export function windowMs(name: WindowName): number | null {
+  return name === 'all' ? null : WINDOW_MS[name];
+}
+
+export function parseView(search: string): ChartView {
+  const query = new URLSearchParams(search);
+  return {
+    table: query.get('table') || null,
+    time: query.get('time') || null,
+    values: query.getAll('value').filter((name) => name !== ''),
+    group: query.get('group') || null,
+    where: query.get('where') ?? '',
+    window: oneOf(WINDOWS, query.get('window')) ?? EMPTY_VIEW.window,
+    shape: oneOf(SHAPES, query.get('view')),
+    range: parseRange(query.get('from'), query.get('to')),
+    at: parseNumber(query.get('at')),
+    hidden: query.getAll('hide'),
+  };
+}
+
+/** The query with its `?`, or nothing; what is as usual is left out. */
+export function formatView(view: ChartView): string {
+  const query = new URLSearchParams();
+  const put = (name: string, value: string | number | null) => {
+    if (value !== null && value !== '') query.append(name, String(value));
+  };
+  put('table', view.table);
+  put('time', view.time);
+  for (const value of view.values) put('value', value);
+  put('group', view.group);
+  put('where', view.where);
+  if (view.window !== EMPTY_VIEW.window) put('window', view.window);
+  put('view', view.shape);
+  if (view.range !== null) {
+    put('from', view.range[0]);
+    put('to', view.range[1]);
+  }
+  put('at', view.at);
+  for (const name of view.hidden) put('hide', name);
+  const text = query.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+function oneOf<T extends string>(all: readonly T[], text: string | null): T | null {
+  return all.find((one) => one === text) ?? null;
+}
+
+function parseNumber(text: string | null): number | null {
+  const number = text === null || text.trim() === '' ? Number.NaN : Number(text);
+  return Number.isFinite(number) ? number : null;
+}
+
+function parseRange(from: string | null, to: string | null): [number, number] | null {
+  const low = parseNumber(from);
+  const high = parseNumber(to);
+  return low !== null && high !== null && low < high ? [low, high] : null;
+}

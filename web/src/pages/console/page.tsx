@@ -1,0 +1,264 @@
+// Console: how the server is doing, and what it says, frame by frame.
+
+import { formatBytes, formatCount, formatDuration, formatNumber, formatShortTime } from '../../chart/format';
+import { Empty, Skeleton } from '../../ui/empty';
+import { Frames } from './frames';
+import { Rate } from './sparkline';
+import { type Ingest, type Session, type Source, type Status, useStatus, type Watched } from './status';
+
+export default function ConsolePage() {
+  const watched = useStatus();
+  return (
+    <>
+      <h1 className="visually-hidden">Console</h1>
+      <Server watched={watched} />
+      <Frames />
+    </>
+  );
+}
+
+function Server({ watched }: { watched: Watched }) {
+  const { status, error, rates, ingestRates } = watched;
+  if (status === null && error !== null) {
+    return (
+      <Empty title="The server does not answer">
+        <p>{error.message}</p>
+        <p>This page asks again each second.</p>
+      </Empty>
+    );
+  }
+  if (status === null) return <Skeleton lines={5} label="Asking the server" />;
+  return (
+    <div className="server" data-old={error !== null || undefined}>
+      <Facts status={status} old={error !== null} />
+      <div className="tiles">
+        <Rate label="Events a second" rates={rates.events} format={perSecond} />
+        <Rate label="Deliveries a second" rates={rates.deliveries} format={perSecond} />
+        <Rate label="Delivered a second" rates={rates.delivered_bytes} format={formatBytes} />
+        <Rate label="Rows taken in a second" rates={rates.rows_ingested} format={perSecond} />
+      </div>
+      <Sources sources={status.sources} />
+      <LogCard status={status} />
+      <IngestList ingest={status.ingest} rates={ingestRates} />
+      <Sessions status={status} />
+      <Errors errors={status.errors} />
+    </div>
+  );
+}
+
+function perSecond(rate: number): string {
+  return rate >= 100 ? formatCount(rate) : formatNumber(Math.round(rate * 10) / 10);
+}
+
+function Facts({ status, old }: { status: Status; old: boolean }) {
+  const facts: [string, string][] = [
+    ['Version', status.version],
+    ['Up for', formatDuration(status.uptime_ms)],
+    ['Connections', formatCount(status.session_count)],
+    ['Subscriptions', formatCount(status.subscriptions)],
+    ['Distinct filters', formatCount(status.distinct_filters)],
+    ['Rows rejected', formatCount(status.totals.rows_rejected)],
+  ];
+  return (
+    <dl className="facts card">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+      {old && <div className="note note-strong">No answer now; these are the last figures</div>}
+    </dl>
+  );
+}
+
+function Sources({ sources }: { sources: readonly Source[] }) {
+  return (
+    <section className="card panel" aria-labelledby="sources">
+      <h2 id="sources">Sources</h2>
+      {sources.length === 0 && <p className="quiet">No database is followed.</p>}
+      {sources.map(({ name, database, status }) => (
+        <article key={name} className="source">
+          <header>
+            <Light good={status.problem === null} />
+            <h3>{name}</h3>
+            <span className="quiet">{database}</span>
+            <span className="source-lag">{lag(status.lag_events)}</span>
+          </header>
+          <dl>
+            <dt>Mode</dt>
+            <dd>{status.mode}</dd>
+            <dt>Position</dt>
+            <dd className="mono">{status.place ?? 'none yet'}</dd>
+            <dt>Tables</dt>
+            <dd>{status.tables.length === 0 ? 'none' : status.tables.join(', ')}</dd>
+          </dl>
+          {status.problem !== null && <p className="problem">{status.problem}</p>}
+        </article>
+      ))}
+    </section>
+  );
+}
+
+function lag(events: number | null): string {
+  if (events === null) return 'lag unknown';
+  return events === 0 ? 'up to date' : `${formatCount(events)} ${events === 1 ? 'event' : 'events'} behind`;
+}
+
+function Light({ good }: { good: boolean }) {
+  return (
+    <span className="light" data-good={good || undefined}>
+      <span className="visually-hidden">{good ? 'well' : 'has a problem'}</span>
+    </span>
+  );
+}
+
+function LogCard({ status }: { status: Status }) {
+  const { log } = status;
+  return (
+    <section className="card panel" aria-labelledby="log">
+      <h2 id="log">Log</h2>
+      <dl className="pairs">
+        <dt>Head</dt>
+        <dd className="mono">{log.head}</dd>
+        <dt>Oldest</dt>
+        <dd className="mono">{log.oldest}</dd>
+        <dt>Events kept</dt>
+        <dd>{formatCount(log.events)}</dd>
+        <dt>On disk</dt>
+        <dd>{formatBytes(log.bytes)}</dd>
+      </dl>
+    </section>
+  );
+}
+
+function IngestList({ ingest, rates }: { ingest: readonly Ingest[]; rates: ReadonlyMap<string, number> }) {
+  return (
+    <section className="card panel wide" aria-labelledby="ingest">
+      <h2 id="ingest">Ingest</h2>
+      {ingest.length === 0 ? (
+        <p className="quiet">
+          No outside stream is pulled. Rows can be posted to /v1/tables/&#123;table&#125; at any time.
+        </p>
+      ) : (
+        ingest.map((one) => <IngestSource key={one.name} ingest={one} rate={rates.get(one.name)} />)
+      )}
+    </section>
+  );
+}
+
+function IngestSource({ ingest, rate }: { ingest: Ingest; rate: number | undefined }) {
+  return (
+    <article className="source">
+      <header>
+        <Light good={ingest.connected} />
+        <h3>{ingest.name}</h3>
+        <span className="quiet mono source-url">{ingest.url}</span>
+        <span className="source-lag">{rate === undefined ? '' : `${perSecond(rate)} rows a second`}</span>
+      </header>
+      <dl>
+        <dt>Into</dt>
+        <dd>{ingest.table}</dd>
+        <dt>Rows</dt>
+        <dd>{formatCount(ingest.rows)}</dd>
+        <dt>Rejected</dt>
+        <dd>{formatCount(ingest.rejected)}</dd>
+        <dt>Reconnects</dt>
+        <dd>{formatCount(ingest.reconnects)}</dd>
+      </dl>
+      {ingest.last_error !== null && <p className="problem">{ingest.last_error}</p>}
+      {ingest.rejects.length > 0 && (
+        <details>
+          <summary>Rejected lines</summary>
+          <ul className="rejects">
+            {ingest.rejects.map((reject) => (
+              <li key={`${reject.line} ${reject.raw}`}>
+                <span>
+                  Line {formatCount(reject.line)}: {reject.reason}
+                </span>
+                <code>{reject.raw}</code>
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+    </article>
+  );
+}
+
+function Sessions({ status }: { status: Status }) {
+  const { sessions, session_count: all } = status;
+  return (
+    <section className="card panel wide" aria-labelledby="sessions">
+      <h2 id="sessions">Connections</h2>
+      {sessions.length === 0 ? (
+        <p className="quiet">Nobody is connected.</p>
+      ) : (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keys
+        <section className="scroll-x" tabIndex={0} aria-label="List of connections">
+          <table className="list">
+            <thead>
+              <tr>
+                <th scope="col">Connection</th>
+                <th scope="col">Transport</th>
+                <th scope="col">From</th>
+                <th scope="col" className="number">
+                  Subscriptions
+                </th>
+                <th scope="col" className="number">
+                  Queued
+                </th>
+                <th scope="col">State</th>
+                <th scope="col" className="number">
+                  For
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {sessions.map((session) => (
+                <SessionRow key={session.id} session={session} />
+              ))}
+            </tbody>
+          </table>
+        </section>
+      )}
+      {all > sessions.length && <p className="quiet">and {formatCount(all - sessions.length)} more</p>}
+    </section>
+  );
+}
+
+function SessionRow({ session }: { session: Session }) {
+  return (
+    <tr>
+      <td className="mono">{session.id}</td>
+      <td>{session.transport}</td>
+      <td className="mono">{session.remote ?? '–'}</td>
+      <td className="number">{formatCount(session.subscriptions)}</td>
+      <td className="number">{formatBytes(session.queued_bytes)}</td>
+      <td>{session.behind ? <span className="note note-strong">catching up</span> : 'up to date'}</td>
+      <td className="number">{formatDuration(session.connected_ms)}</td>
+    </tr>
+  );
+}
+
+function Errors({ errors }: { errors: Status['errors'] }) {
+  return (
+    <section className="card panel wide" aria-labelledby="errors">
+      <h2 id="errors">Recent errors</h2>
+      {errors.length === 0 ? (
+        <p className="quiet">None.</p>
+      ) : (
+        <ul className="errors">
+          {errors.map((error) => (
+            <li key={`${error.time_ms} ${error.message}`}>
+              <time dateTime={new Date(error.time_ms).toISOString()}>
+                {formatShortTime(Math.trunc(error.time_ms / 1000) * 1000, 'ms')}
+              </time>
+              <span>{error.message}</span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
