@@ -150,7 +150,13 @@ fn delays(scale: &Scale) -> Result<Table> {
         out.row(cells);
     }
     std::thread::sleep(Duration::from_secs(scale.pick(3, 1)));
-    out.row(["none".into(), "–".into(), "–".into(), "–".into(), idle(&server, Duration::from_secs(scale.pick(20, 1)))?]);
+    out.row([
+        "none".into(),
+        "–".into(),
+        "–".into(),
+        "–".into(),
+        idle(&server, Duration::from_secs(scale.pick(20, 1)))?,
+    ]);
     Ok(out)
 }
 

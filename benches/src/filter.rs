@@ -90,8 +90,14 @@ impl ToSql for Bind<'_> {
 /// The table of all cases.
 pub(crate) fn orders() -> Arc<DbTable> {
     let column = |(name, declared): (&str, &str)| Column { name: name.into(), declared: declared.into() };
-    let columns =
-        [("id", "INTEGER"), ("city", "TEXT"), ("amount", "REAL"), ("state", "TEXT"), ("note", "TEXT"), ("customer", "INTEGER")];
+    let columns = [
+        ("id", "INTEGER"),
+        ("city", "TEXT"),
+        ("amount", "REAL"),
+        ("state", "TEXT"),
+        ("note", "TEXT"),
+        ("customer", "INTEGER"),
+    ];
     Arc::new(DbTable { name: TableName::bare("orders"), columns: columns.map(column).into(), key: vec![0] })
 }
 

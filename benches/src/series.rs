@@ -16,7 +16,8 @@ use crate::ticks;
 const BUCKETS: u32 = 600;
 
 pub(crate) fn run(scale: &Scale) -> Result<()> {
-    let head = ["rows", "server opens, ms", "first answer, ms", "again, ms", "exact, ms", "plain query, ms", "exact ÷ plain"];
+    let head =
+        ["rows", "server opens, ms", "first answer, ms", "again, ms", "exact, ms", "plain query, ms", "exact ÷ plain"];
     let mut out = Table::new("series: 600 buckets of min, max, average and last of one column", &head);
     for rows in scale.pick([1_000_000, 10_000_000], [10_000, 50_000]) {
         let folder = TempDir::new()?;

@@ -15,7 +15,8 @@ use crate::process::Server;
 use crate::table::{Table, number, ratio};
 use crate::ticks;
 
-const SUBSCRIBE: &str = r#"{"type":"subscribe","id":"s","channel":"table:ticks","snapshot":{"order_by":"id desc","limit":100}}"#;
+const SUBSCRIBE: &str =
+    r#"{"type":"subscribe","id":"s","channel":"table:ticks","snapshot":{"order_by":"id desc","limit":100}}"#;
 const UNSUBSCRIBE: &str = r#"{"type":"unsubscribe","id":"s"}"#;
 /// Rows of the table.
 const ROWS: u32 = 10_000;
@@ -32,10 +33,22 @@ pub(crate) fn run(scale: &Scale) -> Result<()> {
     let head = ["what", "connections", "each second", "server CPU µs", "× SELECT"];
     let mut out = Table::new("subscribe: 100-row snapshots of a table of 10,000 rows, and resuming", &head);
     let select_us = select(&path, time)?;
-    out.row(["floor: SELECT and JSON in process".into(), "–".into(), number(1e6 / select_us), number(select_us), "1.00×".into()]);
+    out.row([
+        "floor: SELECT and JSON in process".into(),
+        "–".into(),
+        number(1e6 / select_us),
+        number(select_us),
+        "1.00×".into(),
+    ]);
     for connections in [1, 64] {
         let (rate, us) = on_one_thread(many(&server, connections, time, &Round::Snapshot))?;
-        out.row(["subscribe with snapshot".into(), connections.to_string(), number(rate), number(us), ratio(us, select_us)]);
+        out.row([
+            "subscribe with snapshot".into(),
+            connections.to_string(),
+            number(rate),
+            number(us),
+            ratio(us, select_us),
+        ]);
     }
     let since = missed(&server, &database)?;
     for connections in [1, 64] {
@@ -44,7 +57,13 @@ pub(crate) fn run(scale: &Scale) -> Result<()> {
         out.row([what, connections.to_string(), number(rate), number(us), ratio(us, select_us)]);
     }
     let (rate, us) = on_one_thread(connecting(&server, time))?;
-    out.row(["connect, subscribe with snapshot".into(), "1 after another".into(), number(rate), number(us), ratio(us, select_us)]);
+    out.row([
+        "connect, subscribe with snapshot".into(),
+        "1 after another".into(),
+        number(rate),
+        number(us),
+        ratio(us, select_us),
+    ]);
     out.note("Subscribe, wait for `subscribed` (a resume: for the last missed change), unsubscribe, again. The clients run on the same two cores.");
     println!("{out}");
     Ok(())
