@@ -5,7 +5,7 @@ import { RowcastError } from './error.ts';
 import { Feed } from './feed.ts';
 import { baseUrl, getJson, type Http, http, type Query } from './http.ts';
 import { Live, type LiveSettings } from './live.ts';
-import type { InsertedMessage } from './protocol.ts';
+import { type InsertedMessage, toJson } from './protocol.ts';
 import { Room } from './room.ts';
 import { Runtime } from './runtime.ts';
 import { nextFrame } from './schedule.ts';
@@ -176,7 +176,7 @@ class Db implements Rowcast {
   /** For rows that do not fit into one message. */
   async #post(table: string, rows: readonly object[]): Promise<Inserted> {
     const url = this.#http.url(`v1/tables/${encodeURIComponent(table)}`);
-    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(rows) };
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: toJson(rows) };
     // Every row refused is an answer too, with a status of its own.
     const accept: Http = { ...this.#http, fetch: async (...args) => acceptRefusal(await this.#http.fetch(...args)) };
     const [answer] = await getJson<InsertedMessage>(accept, url, init);

@@ -226,6 +226,11 @@ const SHAPES: Readonly<Record<ServerMessage['type'], Shape>> = {
   close: { reason: isText, message: isText, retry_ms: isNumber },
 };
 
+/** JSON for the server: an integer that JSON numbers cannot carry goes as text, which becomes the column's number again. */
+export function toJson(message: unknown): string {
+  return JSON.stringify(message, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+}
+
 /** Reads one frame. Never throws. */
 export function readMessage(text: unknown): ServerMessage | Malformed {
   if (typeof text !== 'string') {

@@ -15,7 +15,14 @@ import {
   step,
   type Transport,
 } from './machine.ts';
-import type { InsertedMessage, Malformed, PublishedMessage, RequestMessage, Subscribe } from './protocol.ts';
+import {
+  type InsertedMessage,
+  type Malformed,
+  type PublishedMessage,
+  type RequestMessage,
+  type Subscribe,
+  toJson,
+} from './protocol.ts';
 import { guard, Listeners } from './schedule.ts';
 import type { Delivery, Problem } from './subscription.ts';
 import type { ConnectionSnapshot, RowcastErrorLike } from './types.ts';
@@ -84,7 +91,7 @@ export class Runtime {
   ): Promise<PublishedMessage | InsertedMessage> {
     const ref = `r${++this.#names}`;
     const named = { ...message, ref };
-    const text = JSON.stringify(named);
+    const text = toJson(named);
     const bytes = new TextEncoder().encode(text).length;
     return new Promise((resolve, reject) => {
       this.#waiting.set(ref, { resolve, reject });
@@ -131,7 +138,7 @@ export class Runtime {
         this.#carrier = undefined;
         break;
       case 'send': {
-        const text = effect.text ?? JSON.stringify(effect.message);
+        const text = effect.text ?? toJson(effect.message);
         this.#options.onFrame?.({ direction: 'out', text });
         this.#carrier?.send(effect.message, text);
         break;

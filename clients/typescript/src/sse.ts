@@ -7,7 +7,7 @@ import type { Carrier, CarrierListener, OpenCarrier } from './carrier.ts';
 import { EventStreamReader, type StreamEvent } from './event-stream.ts';
 import { errorOf, type Http, problemOf, readJson } from './http.ts';
 import type { Incoming } from './machine.ts';
-import { type ClientMessage, checkMessage, type RequestMessage, type Subscribe } from './protocol.ts';
+import { type ClientMessage, checkMessage, type RequestMessage, type Subscribe, toJson } from './protocol.ts';
 import type { Problem } from './subscription.ts';
 
 /** A stream says something every heartbeat; the server's own is not known here, so this is a generous guess. */
@@ -153,7 +153,7 @@ class SseCarrier implements Carrier {
     const response = await this.#http.fetch(this.#http.url(path), {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
+      body: toJson(body),
       signal: this.#abort.signal,
     });
     const answer = await readJson(response);

@@ -6,7 +6,7 @@
 import type { Carrier, CarrierListener, OpenCarrier } from '../src/carrier.ts';
 import { compareValues, parseOrderBy } from '../src/order.ts';
 import type { ChangeMessage, ClientMessage, ServerMessage } from '../src/protocol.ts';
-import type { Op, Row } from '../src/types.ts';
+import type { Op, Row, Value } from '../src/types.ts';
 import { HELLO } from './machine.ts';
 
 export type Item = { readonly id: number; readonly g: number; readonly v: number };
@@ -61,6 +61,25 @@ export class FakeServer {
     for (const session of this.sessions) {
       session.tell(this.log.slice(from), marked);
     }
+  }
+
+  /** Rows that are no items are rejected. */
+  insert(rows: readonly object[]) {
+    const items = rows.filter((row): row is Item => 'id' in row);
+    const rejected = rows.flatMap((row, index) => ('id' in row ? [] : [{ line: index + 1, reason: 'no id' }]));
+    this.commit(
+      items.map((to) => ({ id: to.id, to })),
+      true,
+    );
+    return { count: items.length, rejected, ...(items.length > 0 ? { position: this.position } : {}) };
+  }
+
+  publish({ channel, event, data, ephemeral }: ClientMessage & { readonly type: 'publish' }) {
+    const stored = ephemeral ? {} : { position: `${this.epoch}-${++this.head}` };
+    for (const session of this.sessions) {
+      session.say(channel, { event, data: data as Value, time: 0, ...stored });
+    }
+    return stored;
   }
 
   forget(): void {
@@ -174,7 +193,18 @@ export class FakeSession implements Carrier {
 
   tell(entries: readonly Logged[], marked: boolean): void {
     for (const subscription of this.#subscriptions.values()) {
+      if (subscription.channel.startsWith('room:')) {
+        continue;
+      }
       this.#tell(subscription, entries, marked);
+    }
+  }
+
+  say(channel: string, message: { readonly event: string; readonly data: Value; readonly time: number }): void {
+    for (const subscription of this.#subscriptions.values()) {
+      if (subscription.channel === channel) {
+        this.outbox.push({ type: 'message', id: subscription.id, ...message });
+      }
     }
   }
 
@@ -193,6 +223,12 @@ export class FakeSession implements Carrier {
         break;
       case 'ping':
         this.outbox.push({ type: 'pong', position: this.#server.position });
+        break;
+      case 'insert':
+        this.outbox.push({ type: 'inserted', ...this.#server.insert(message.rows), ...named(message.ref) });
+        break;
+      case 'publish':
+        this.outbox.push({ type: 'published', ...this.#server.publish(message), ...named(message.ref) });
     }
   }
 
@@ -200,8 +236,17 @@ export class FakeSession implements Carrier {
     if (this.#subscriptions.has(subscription.id)) {
       throw new Error(`${subscription.id} is subscribed already`);
     }
-    this.#subscriptions.set(subscription.id, subscription);
     const { id, since } = subscription;
+    if (subscription.where === 'bad') {
+      const at = { offset: 0, length: 3 };
+      this.outbox.push({ type: 'error', id, code: 'bad_filter', message: 'there is no column `bad`', at });
+      return;
+    }
+    this.#subscriptions.set(id, subscription);
+    if (subscription.channel.startsWith('room:')) {
+      this.outbox.push({ type: 'subscribed', id, position: this.#server.position, resumed: false });
+      return;
+    }
     const [epoch, offset] = (since ?? '').split('-').map(Number);
     const server = this.#server;
     if (since !== undefined && epoch === server.epoch && (offset ?? 0) >= server.forgotten) {
@@ -253,6 +298,10 @@ export class FakeSession implements Carrier {
   #names() {
     return { columns: COLUMNS, key: this.#server.keyless ? [] : ['id'] };
   }
+}
+
+function named(ref: string | undefined) {
+  return ref === undefined ? {} : { ref };
 }
 
 function matches(where: string | undefined, row: Item | undefined): boolean {

@@ -7,6 +7,7 @@ import { Runtime } from '../src/runtime.ts';
 import type { TableOptions } from '../src/types.ts';
 import { FakeServer, type Told } from './fake-server.ts';
 import { SETTINGS } from './machine.ts';
+import { runs } from './runs.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -87,6 +88,11 @@ class World {
     const onError = (error: Error) => this.problems.push(error);
     this.runtime = new Runtime({ settings: SETTINGS, carriers, onError, onFrame: undefined });
     this.live = new Live(this.runtime, 't', options, { lingerMs: 0, schedule: (flush) => setTimeout(flush, 1) });
+    const all = Array.from({ length: 30 }, (_, index) => ({ id: index + 1, g: 1, v: index % 4 }));
+    this.server.commit(
+      all.map((to) => ({ id: to.id, to })),
+      true,
+    );
     this.again();
     this.feed = new Feed(
       this.runtime,
@@ -184,7 +190,7 @@ test('rows are the table and each change is heard exactly once, over any losses'
     fc.property(fc.array(act, { maxLength: 60, size: 'max' }), options, (acts, options) => {
       check(acts, false, options, true);
     }),
-    { numRuns: 600 },
+    runs(250),
   );
 });
 
@@ -197,7 +203,7 @@ test('rows are the table though the log forgets and begins anew', () => {
     fc.property(acts, options, (acts, options) => {
       check(acts, false, options, false);
     }),
-    { numRuns: 600 },
+    runs(250),
   );
 });
 
@@ -213,6 +219,6 @@ test('rows of a table without a key are the table', () => {
         check(acts, true, options, false);
       },
     ),
-    { numRuns: 300 },
+    runs(150),
   );
 });

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { type Effect, type Event, nextDeadline } from '../src/machine.ts';
 import type { ServerMessage } from '../src/protocol.ts';
 import { Driver, HELLO } from './machine.ts';
+import { runs } from './runs.ts';
 
 /** What the machine's effects amount to, outside. */
 class World {
@@ -264,7 +265,7 @@ test('random histories keep the promises', () => {
         expect(world.carriers.size).toBe(0);
       },
     ),
-    { numRuns: 2_000 },
+    runs(600),
   );
 });
 
@@ -278,6 +279,6 @@ test('any message, sensible or not, leaves it able to go on', () => {
       driver.do({ type: 'close' });
       expect(nextDeadline(driver.state)).toBe(Infinity);
     }),
-    { numRuns: 1_000 },
+    runs(500),
   );
 });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { compareIn, compareNumeric, compareText, compareValues, isNumeric, parseOrderBy } from '../src/order.ts';
 import type { Value } from '../src/types.ts';
+import { runs } from './runs.ts';
 
 const sorted = (values: readonly Value[], type = '') => [...values].sort(compareIn({ name: 'x', type }));
 
@@ -40,7 +41,7 @@ test('text is in the order of its bytes', () => {
     fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (a, b) => {
       expect(Math.sign(compareText(a, b))).toBe(Buffer.compare(Buffer.from(a), Buffer.from(b)));
     }),
-    { numRuns: 2_000 },
+    runs(500),
   );
   expect(compareText('\u{10000}', '\u{ffff}')).toBeGreaterThan(0);
 });
@@ -58,12 +59,12 @@ test('both orders are total', () => {
   for (const compare of [compareValues, compareNumeric]) {
     fc.assert(
       fc.property(value, value, value, (a, b, c) => {
-        expect(Math.sign(compare(a, b))).toBe(-Math.sign(compare(b, a)) + 0);
+        expect(Math.sign(compare(a, b)) + Math.sign(compare(b, a))).toBe(0);
         if (compare(a, b) <= 0 && compare(b, c) <= 0) {
           expect(compare(a, c)).toBeLessThanOrEqual(0);
         }
       }),
-      { numRuns: 3_000 },
+      runs(1_000),
     );
   }
 });

@@ -5,6 +5,7 @@ import { compareIn, parseOrderBy } from '../src/order.ts';
 import type { ChangeMessage } from '../src/protocol.ts';
 import { ResultRows, type Shape, withSlack } from '../src/rows.ts';
 import type { Op, Row, Value } from '../src/types.ts';
+import { runs } from './runs.ts';
 
 const COLUMNS = [
   { name: 'id', type: 'INTEGER' },
@@ -108,7 +109,7 @@ describe('against the table', () => {
           }
         }
       }),
-      { numRuns: 1_500 },
+      runs(400),
     );
   });
 
@@ -143,6 +144,15 @@ describe('against the table', () => {
 });
 
 describe('what is shown', () => {
+  test('is in the order of arrival where there is neither key nor order', () => {
+    const rows = ['b', 'c', 'a', 'c'].map((t, id) => ({ id, v: 0, t }));
+    const result = filled(shape({ key: [], orderBy: '' }), rows);
+    result.apply(change('insert', { id: 9, v: 0, t: 'a' }, { key: null }));
+    result.apply(change('update', { id: 0, v: 0, t: 'z' }, { key: null, old: rows[0] as Row }));
+    result.settle();
+    expect(result.view().rows.map(({ t }) => t)).toEqual(['z', 'c', 'a', 'c', 'a']);
+  });
+
   test('stays the same object until it changes, row by row', () => {
     const result = filled(shape({ limit: 2 }), [
       { id: 1, v: 3, t: '' },
@@ -201,6 +211,20 @@ describe('is stale', () => {
       result.apply(change('delete', row));
     }
     expect([result.settle(), result.stale, result.view().rows]).toEqual([false, true, many.slice(0, 2)]);
+  });
+
+  test('when rows were given up to keep few, and are needed again', () => {
+    const result = filled(shape({ limit: 2 }), []);
+    const rows = Array.from({ length: 40 }, (_, index) => ({ id: index, v: index, t: '' }));
+    for (const row of rows) {
+      result.apply(change('insert', row));
+    }
+    result.settle();
+    for (const row of rows.slice(-11)) {
+      result.apply(change('delete', row));
+    }
+    result.settle();
+    expect(result.stale).toBe(true);
   });
 
   test('not when the snapshot was all there is', () => {

@@ -26,7 +26,7 @@ use crate::config::Listen;
 /// Connections beyond the limit that are told so at the same time; further ones are closed without a word.
 const REFUSED_AT_ONCE: usize = 64;
 
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 87\r\n\r\n{\"error\":{\"code\":\"too_many_connections\",\"message\":\"the server has all it can take\"}}\r\n";
+const REFUSAL: &str = r#"{"error":{"code":"too_many_connections","message":"the server has all it can take"}}"#;
 
 /// What an HTTP/2 client says first.
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -216,7 +216,7 @@ impl Entrance {
         let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
         tokio::spawn(async move {
             let told = async {
-                stream.write_all(REFUSAL).await?;
+                stream.write_all(refusal().as_bytes()).await?;
                 stream.shutdown().await?;
                 // Closed with unread bytes the kernel would take the answer back.
                 tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
@@ -250,6 +250,13 @@ impl Entrance {
             tracing::debug!(%peer, %error, "connection ended");
         }
     }
+}
+
+fn refusal() -> String {
+    let length = REFUSAL.len();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{REFUSAL}"
+    )
 }
 
 /// Waits until the first bytes tell HTTP/1 from HTTP/2, without taking them; `false` when the client has gone.

@@ -48,11 +48,11 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve => serve::run(&read(&mut layers(&cli.common))?).await?,
-        Command::Demo(demo) => demo::run(&read(&mut layers(&cli.common))?, &demo).await?,
+        Command::Serve => serve::run(&Config::read(&layers(&cli.common))?).await?,
+        Command::Demo(demo) => demo::run(&Config::read(&layers(&cli.common))?, &demo).await?,
         Command::Tail(tail) => return tail::run(&tail).await,
-        Command::Setup(setup) => capture::setup(&read(&mut layers(&cli.common))?, setup.dry_run).await?,
-        Command::Teardown(teardown) => capture::teardown(&read(&mut layers(&cli.common))?, &teardown).await?,
+        Command::Setup(setup) => capture::setup(&Config::read(&layers(&cli.common))?, setup.dry_run).await?,
+        Command::Teardown(teardown) => capture::teardown(&Config::read(&layers(&cli.common))?, &teardown).await?,
         Command::Config(show) if show.default => print!("{}", config::DEFAULT),
         Command::Config(_) => {
             let layers = layers(&cli.common);
@@ -78,8 +78,4 @@ fn layers(common: &Common) -> Layers {
     );
     layers.flags(common.flags());
     layers
-}
-
-fn read(layers: &mut Layers) -> anyhow::Result<Config> {
-    Ok(Config::read(layers)?)
 }

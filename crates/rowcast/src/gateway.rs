@@ -187,7 +187,7 @@ impl Builder {
     /// Opens the log and the database, sets capture up, and begins.
     pub async fn start(self) -> Result<Gateway, StartError> {
         let database = self.database.ok_or_else(|| StartError("no database was given".into()))?;
-        let log = open_log(self.log).await?;
+        let (log, local) = open_log(self.log).await?;
         let (mut source, store, name) = open_database(database)?;
         source.setup().await.map_err(|error| StartError(error.to_string()))?;
         let hub = Hub::new(log.clone());
@@ -197,7 +197,10 @@ impl Builder {
         let node = Arc::new(Node::new(hub.clone(), log.clone(), database, self.limits));
         let mut pump = Pump::new(source, log.clone(), board.clone());
         pump.start().await.map_err(|error| StartError(error.to_string()))?;
-        let tasks = vec![tokio::spawn(hub.run(stop.clone())), tokio::spawn(pump.run(stop.clone()))];
+        let mut tasks = vec![tokio::spawn(hub.run(stop.clone())), tokio::spawn(pump.run(stop.clone()))];
+        if let Some(log) = local {
+            tasks.push(tokio::spawn(maintain(log, stop.clone())));
+        }
         let pulls = start_pulls(self.pulls, &node, &board)?;
         Ok(Gateway { node, board, origins: self.origins, stop, tasks, pulls })
     }
@@ -218,13 +221,28 @@ fn start_pulls(
     pulls.into_iter().map(start).collect()
 }
 
-async fn open_log(place: LogPlace) -> Result<Arc<dyn Log>, StartError> {
+/// Removes what is too old, also while nothing is appended.
+async fn maintain(log: Arc<LocalLog>, stop: CancellationToken) {
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    while stop.run_until_cancelled(minute.tick()).await.is_some() {
+        let log = log.clone();
+        let done = tokio::task::spawn_blocking(move || log.maintain()).await;
+        if let Ok(Err(error)) = done {
+            tracing::warn!(%error, "what is too old could not be removed from the log; trying again in a minute");
+        }
+    }
+}
+
+type OpenLog = (Arc<dyn Log>, Option<Arc<LocalLog>>);
+
+async fn open_log(place: LogPlace) -> Result<OpenLog, StartError> {
     match place {
-        LogPlace::Memory => Ok(Arc::new(MemoryLog::new(Retention::default()))),
+        LogPlace::Memory => Ok((Arc::new(MemoryLog::new(Retention::default())), None)),
         LogPlace::Directory(path, settings) => {
             let opened = tokio::task::spawn_blocking(move || LocalLog::open(path, settings)).await;
             let log = opened.map_err(|e| StartError(e.to_string()))?.map_err(|e| StartError(e.to_string()))?;
-            Ok(Arc::new(log))
+            let log = Arc::new(log);
+            Ok((log.clone(), Some(log)))
         }
     }
 }

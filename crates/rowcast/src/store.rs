@@ -38,7 +38,7 @@ pub trait Store: Send + Sync {
     async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError>;
 
     /// Minimum, maximum, average of columns over buckets of a time column, computed by the database.
-    async fn series(&self, query: SeriesQuery) -> Result<Series, StoreError>;
+    async fn series(&self, query: SeriesQuery) -> Result<History, StoreError>;
 }
 
 /// Which rows a snapshot holds, and in what order.
@@ -124,15 +124,20 @@ pub struct SeriesQuery {
     pub exact: bool,
 }
 
-/// A chart's history.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Series {
-    /// Which transactions the series contains.
-    #[serde(skip)]
+/// A chart's history as of one moment.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// What was read.
+    pub series: Series,
+    /// Which transactions it contains.
     pub mark: Mark,
     /// The source's place at that moment, for [`Store::reached`].
-    #[serde(skip)]
     pub place: Place,
+}
+
+/// The buckets of a chart's history.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Series {
     /// The first time of the first bucket.
     pub from: f64,
     /// The end of the last bucket.

@@ -3,7 +3,7 @@
 // Holds the points outside of React. Leaves drawing to `plot` and choosing what to show to the page.
 
 import type { Change, ChangeFeed, Row, Rowcast, RowcastErrorLike } from '@rowcast/client';
-import { type History, readHistory } from './history';
+import { AHEAD_MAX_MS, type History, readHistory } from './history';
 import { columnsOf, type FeedQuery, keyText, pointOf } from './row';
 import { type RowPoint, Tracks } from './tracks';
 
@@ -37,8 +37,6 @@ const REFRESH_FIRST_MS = 300;
 const REFRESH_MAX_MS = 15_000;
 const RETRY_MS = 2_000;
 const TRIM_MS = 10_000;
-/** How far ahead of this machine's clock a live point may be and still be taken for "now". */
-const AHEAD_MAX_MS = 300_000;
 /** Errors that asking again would not mend. */
 const FINAL = new Set(['bad_filter', 'unknown_column', 'unknown_table', 'bad_message', 'too_large']);
 
@@ -192,8 +190,8 @@ export class Feed {
     if (change.op !== 'insert') this.takeOut(change, before);
     if (change.op === 'delete') return;
     const point = pointOf(this.query, { ...change.old, ...change.row }, key, held);
-    if (point !== null) this.tracks.insert(point);
     this.count(change, point);
+    if (point !== null && this.isWanted(point.time)) this.tracks.insert(point);
   }
 
   private takeOut(change: Change, key: string | null): void {
@@ -239,6 +237,15 @@ export class Feed {
     if (this.query.span.kind === 'all') return false;
     const [from, to] = this.axis(Date.now());
     return time < from || time > to + 1000;
+  }
+
+  /** Whether a point is or may come to be drawn; others would only grow. */
+  private isWanted(time: number): boolean {
+    const { span } = this.query;
+    if (span.kind === 'all') return true;
+    const [from, to] = this.axis(Date.now());
+    if (!this.follows) return time >= from && (time < to || this.anchor !== null);
+    return time >= Math.min(from, this.keepFrom ?? from) && time < to + AHEAD_MAX_MS;
   }
 
   private trim(): void {

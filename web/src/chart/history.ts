@@ -28,6 +28,9 @@ export interface Ask {
   readonly signal: AbortSignal;
 }
 
+/** How far ahead of this machine's clock a point may be and still be taken for "now". */
+export const AHEAD_MAX_MS = 300_000;
+
 const BUCKETS = 1200;
 /** Up to so many rows are read one by one, so that their times are exact and updates find them. */
 const ROWS_MAX = 3000;
@@ -52,12 +55,12 @@ async function findPart(db: Rowcast, query: FeedQuery, ask: Ask) {
   if (span.kind === 'range') return read([span.from, span.to], null);
   if (span.kind === 'all') return read([null, null], null);
   const end = span.end ?? ask.now;
-  const recent = await read([end - span.ms, span.end], null);
+  // One row of a far future must not stretch the buckets over the years until then.
+  const recent = await read([end - span.ms, span.end ?? end + AHEAD_MAX_MS], null);
   if (span.end !== null || hasPoints(recent.series)) return recent;
   const all = await readSeries(db, query, [null, null], false, ask.signal);
   const newest = newestTime(all, query);
-  if (newest === null || newest > end - span.ms) return recent;
-  return read([newest - span.ms, null], newest);
+  return newest === null ? recent : read([newest - span.ms, null], newest);
 }
 
 function readSeries(
@@ -90,14 +93,11 @@ async function readRows(
 ): Promise<Omit<History, 'anchor'> | null> {
   const where = rowsWhere(query, ends);
   if (!series.exact || where === null || countOf(series) > ROWS_MAX) return null;
-  const rows = await db.query(query.table, {
-    where: where || undefined,
-    columns: columnsOf(query),
-    orderBy: quoteName(query.time),
-    limit: ROWS_MAX * 2,
-    signal,
-  });
-  if (rows.position === undefined || rows.length === ROWS_MAX * 2) return null;
+  const options = { where: where || undefined, columns: columnsOf(query), orderBy: quoteName(query.time), signal };
+  // The buckets are there already, and good enough where the rows cannot be had.
+  const rows = await db.query(query.table, { ...options, limit: ROWS_MAX * 2 }).catch(() => null);
+  signal.throwIfAborted();
+  if (rows === null || rows.position === undefined || rows.length === ROWS_MAX * 2) return null;
   const points = rows.flatMap((row) => {
     const key = query.key.map((name) => row[name]);
     return pointOf(query, row, keyText(key)) ?? [];
@@ -131,13 +131,16 @@ function ofSeries(query: FeedQuery, series: Series, anchor: number | null): Hist
 }
 
 function latestOf(series: Series, { unit }: FeedQuery): RowPoint[] {
+  // A bucket's start says no more of its last row than the bucket is wide.
+  const grain = unit !== 'number' && historyToAxis(series.width, unit) >= 1 ? 1000 : 0;
+  const coarse = (time: number) => (grain === 0 ? time : Math.round(time / grain) * grain);
   const points = series.groups.flatMap(({ group, time, last }) =>
     time.slice(-LATEST).map((at, index, { length }): RowPoint => {
       const place = time.length - length + index;
       return {
         key: null,
         group: JSON.stringify(group),
-        time: historyToAxis(at, unit),
+        time: coarse(historyToAxis(at, unit)),
         values: last.map((column) => column[place] ?? Number.NaN),
       };
     }),

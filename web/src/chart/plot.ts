@@ -254,7 +254,7 @@ export class Plot {
         width,
         height: Math.max(this.host.clientHeight, 120),
         ms: 1,
-        padding: [12, 12, 0, 0],
+        padding: [12, 28, 0, 0],
         legend: { show: false },
         scales: {
           x: { time: isTime, auto: false, range: (_, min, max) => [min, max] },
@@ -302,7 +302,7 @@ export class Plot {
       },
       {
         ...shared,
-        space: 44,
+        space: 52,
         gap: 8,
         size: (u, labels) => axisWidth(u, labels, font),
         grid: { stroke: grid, width: 1 },

@@ -3,6 +3,7 @@
 import { lazy, Suspense, useEffect } from 'react';
 import { Empty, Skeleton } from '../ui/empty';
 import { Icon } from '../ui/icon';
+import { Boundary } from './boundary';
 import { ConnectionState } from './connection';
 import { lastAddress, useAddress, useLink } from './router';
 import { applyTheme, nextTheme, useTheme } from './theme';
@@ -31,9 +32,11 @@ export function App() {
       </a>
       <Header current={wanted} />
       <main id="main" tabIndex={-1} className={`page page-${wanted.slice(1)}`}>
-        <Suspense fallback={<Skeleton label="Loading the page" />}>
-          {page === undefined ? <NotFound path={path} /> : <page.Page />}
-        </Suspense>
+        <Boundary key={wanted}>
+          <Suspense fallback={<Skeleton label="Loading the page" />}>
+            {page === undefined ? <NotFound path={path} /> : <page.Page />}
+          </Suspense>
+        </Boundary>
       </main>
     </>
   );

@@ -111,13 +111,6 @@ impl Layers {
         }
     }
 
-    /// Another default for one key: what a command needs and nobody has set.
-    pub(crate) fn default_to(&mut self, key: &'static str, value: impl Into<Value>) {
-        if let Some(setting) = self.settings.get_mut(key).filter(|setting| setting.origin == Origin::Default) {
-            setting.value = value.into();
-        }
-    }
-
     fn set(&mut self, key: String, value: Value, origin: Origin) {
         self.settings.insert(key, Setting { value, origin });
     }

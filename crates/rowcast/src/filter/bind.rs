@@ -116,18 +116,21 @@ impl<'b> Binder<'b> {
             Kind::Literal(literal) => Operand::Constant(constant(literal)),
             Kind::Name(parts) if self.is_claim(parts) => return self.claim(parts, expr.span),
             Kind::Name(parts) => Operand::Column(self.column(parts, expr.span)?),
-            Kind::Json { column, path, as_sql } => match self.bound(column)? {
-                Bound::One(Operand::Column(column)) => {
-                    Operand::Json(Element { column, path: path.clone(), as_sql: *as_sql }.into())
-                }
-                _ => {
-                    return Err(FilterError::at(expr.span, "a JSON path begins at a column")
-                        .hint("a part of the claims is written `claims.org.id`"));
-                }
-            },
+            Kind::Json { column, path, as_sql } => {
+                let column = self.json_column(column)?;
+                Operand::Json(Element { column, path: path.clone(), as_sql: *as_sql }.into())
+            }
             _ => return Err(FilterError::at(expr.span, "a condition cannot be compared with something else")),
         };
         Ok(Bound::One(operand))
+    }
+
+    fn json_column(&self, expr: &Expr) -> Result<Column, FilterError> {
+        match &expr.kind {
+            Kind::Name(parts) if !self.is_claim(parts) => self.column(parts, expr.span),
+            _ => Err(FilterError::at(expr.span, "a JSON path begins at a column")
+                .hint("a part of the claims is written `claims.org.id`")),
+        }
     }
 
     fn column(&self, parts: &[Part], span: Span) -> Result<Column, FilterError> {
@@ -206,8 +209,9 @@ fn claim_value(value: &Json, span: Span) -> Result<Constant, FilterError> {
         }
         Json::String(text) => Constant::Text(text.as_str().into()),
         Json::Array(_) | Json::Object(_) => {
-            return Err(FilterError::at(span, "this claim is not a single value")
-                .hint("name a part of it: `claims.org.id`"));
+            return Err(
+                FilterError::at(span, "this claim is not a single value").hint("name a part of it: `claims.org.id`")
+            );
         }
     })
 }

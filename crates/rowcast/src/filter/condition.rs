@@ -9,7 +9,7 @@ use super::expr::Op;
 use super::like::Pattern;
 use super::operand::{Operand, Side};
 use super::scalar::{Constant, Scalar};
-use crate::event::Row;
+use crate::event::{Row, Value};
 
 /// From this many constants on, IN searches instead of trying each.
 const SEARCH_MIN: usize = 8;
@@ -62,7 +62,12 @@ impl Condition {
         match self {
             Condition::Known(truth) => *truth,
             Condition::Bare(operand) => affinity::truth(&operand.read(row)?),
-            Condition::Compare { op, left, right } => compare(*op, &left.read(row)?, &right.read(row)?),
+            Condition::Compare { op, left, right } => match (&left.operand, &right.operand) {
+                (Operand::Column(column), Operand::Constant(constant)) => {
+                    constant.order_of(column.value(row)?).map(|order| op.holds(order))
+                }
+                _ => compare(*op, &left.read(row)?, &right.read(row)?),
+            },
             Condition::Same { left, right } => Some(left.read(row)?.order(&right.read(row)?) == Ordering::Equal),
             Condition::In(membership) => membership.truth(row),
             Condition::Like { subject, pattern } => pattern.matches(subject.read(row)?),
@@ -153,41 +158,53 @@ pub(super) fn compare(op: Op, left: &Scalar<'_>, right: &Scalar<'_>) -> Option<b
     if left.is_null() || right.is_null() {
         return None;
     }
-    let order = left.order(right);
-    Some(match op {
-        Op::Eq => order.is_eq(),
-        Op::Ne => order.is_ne(),
-        Op::Lt => order.is_lt(),
-        Op::Le => order.is_le(),
-        Op::Gt => order.is_gt(),
-        Op::Ge => order.is_ge(),
-    })
+    Some(op.holds(left.order(right)))
+}
+
+impl Op {
+    #[inline]
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Op::Eq => order.is_eq(),
+            Op::Ne => order.is_ne(),
+            Op::Lt => order.is_lt(),
+            Op::Le => order.is_le(),
+            Op::Gt => order.is_gt(),
+            Op::Ge => order.is_ge(),
+        }
+    }
 }
 
 impl Membership {
     fn truth(&self, row: &Row) -> Option<bool> {
-        let subject = self.subject.read(row)?;
-        if subject.is_null() {
-            return None;
+        if let (Operand::Column(column), []) = (&self.subject, &*self.others) {
+            let value = column.value(row).filter(|value| !matches!(value, Value::Null | Value::Unchanged))?;
+            return self.found(self.search(|constant| constant.order_of(value)));
         }
-        if self.has_constant(&subject) {
-            return Some(true);
-        }
-        let mut result = if self.has_null { None } else { Some(false) };
-        for other in &self.others {
-            match other.read(row).and_then(|other| compare(Op::Eq, &subject, &other)) {
-                Some(true) => return Some(true),
-                Some(false) => {}
-                None => result = None,
+        let subject = self.subject.read(row).filter(|subject| !subject.is_null())?;
+        let found = self.found(self.search(|constant| Some(subject.order(&constant.scalar()))));
+        self.others.iter().fold(found, |found, other| {
+            let equal = other.read(row).and_then(|other| compare(Op::Eq, &subject, &other));
+            match (found, equal) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
             }
-        }
-        result
+        })
     }
 
-    fn has_constant(&self, subject: &Scalar<'_>) -> bool {
+    /// Not to be found is unknown where NULL is in the list.
+    fn found(&self, found: bool) -> Option<bool> {
+        (found || !self.has_null).then_some(found)
+    }
+
+    /// `order` says how the value that is searched for stands to a constant.
+    #[inline]
+    fn search(&self, order: impl Fn(&Constant) -> Option<Ordering>) -> bool {
         if self.constants.len() < SEARCH_MIN {
-            return self.constants.iter().any(|constant| constant.scalar().order(subject).is_eq());
+            return self.constants.iter().any(|constant| order(constant) == Some(Ordering::Equal));
         }
-        self.constants.binary_search_by(|constant| constant.scalar().order(subject)).is_ok()
+        let at = |constant: &Constant| order(constant).map_or(Ordering::Less, Ordering::reverse);
+        self.constants.binary_search_by(at).is_ok()
     }
 }

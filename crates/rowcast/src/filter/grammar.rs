@@ -235,7 +235,9 @@ impl Grammar<'_> {
         if !self.tokens.eat(&Token::LParen) {
             let list = self.value_operand()?;
             if !matches!(list.kind, Kind::Name(_)) {
-                return Err(FilterError::at(list.span, "IN wants a list").hint("write `IN (1, 2)` or `IN claims.groups`"));
+                return Err(
+                    FilterError::at(list.span, "IN wants a list").hint("write `IN (1, 2)` or `IN claims.groups`")
+                );
             }
             return Ok(vec![list]);
         }

@@ -299,6 +299,9 @@ fn push_char(out: &mut Vec<u8>, c: u32) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use rusqlite::types::Value;
+
     use super::*;
 
     #[track_caller]
@@ -340,5 +343,79 @@ mod tests {
         for path in ["$a", "$.", "$..a", "$[", "$[x]", "$[#]", "$.\"a", "a\0"] {
             assert_eq!(parse_path(path), None, "{path}");
         }
+    }
+
+    /// JSON, nearly JSON, and nonsense.
+    fn documents() -> impl Strategy<Value = String> {
+        let scraps = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"b c\"",
+            "\"\\u0061\"",
+            "\"\\ud83d\\ude00\"",
+            "\"\\ud800\"",
+            "\"é\\n\"",
+            "1",
+            "-0",
+            "1.5e3",
+            "01",
+            "-",
+            "1.",
+            "true",
+            "null",
+            "nul",
+            " ",
+            "\n",
+            "\u{b}",
+            "'a'",
+            "//",
+            "\\",
+            "\"",
+            "Infinity",
+            "+1",
+        ];
+        let leaf = proptest::sample::select(scraps.to_vec()).prop_map(str::to_owned);
+        leaf.prop_recursive(4, 24, 5, |inner| {
+            let list = proptest::collection::vec(inner.clone(), 0..5);
+            let label = proptest::sample::select(vec!["\"a\"", "\"b c\"", "\"\\u0061\"", "\"a\\u0000\"", "a"]);
+            let members = proptest::collection::vec((label, inner), 0..5);
+            prop_oneof![
+                2 => list.clone().prop_map(|list| format!("[{}]", list.join(" , "))),
+                2 => members.prop_map(|members| {
+                    format!("{{{}}}", members.into_iter().map(|(l, v)| format!("{l} : {v}")).collect::<Vec<_>>().join(","))
+                }),
+                1 => list.prop_map(|list| list.concat()),
+            ]
+        })
+    }
+
+    #[test]
+    fn gives_what_sqlite_gives() {
+        let database = rusqlite::Connection::open_in_memory().expect("a database");
+        let paths = vec!["$", "a", "$.a.a", "$[0]", "$[#-1]", "b c", "$.a[1]", "$[1].a", "0"];
+        proptest!(ProptestConfig { cases: 4096, failure_persistence: None, ..Default::default() },
+            |(document in documents(), path in proptest::sample::select(paths), as_sql: bool)| {
+            let path = parse_path(path).expect("a path");
+            let arrow = if as_sql { "->>" } else { "->" };
+            let found = format!("CASE WHEN json_valid(?1) THEN ?1 {arrow} ?2 END");
+            // As bytes, since text from half a surrogate pair is no UTF-8.
+            let sql = format!("SELECT CASE typeof({found}) WHEN 'text' THEN CAST({found} AS BLOB) ELSE {found} END");
+            let asked: Value = database
+                .query_row(&sql, (&document, write_path(&path)), |row| row.get(0))
+                .map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let ours = match extract(document.as_bytes(), &path, as_sql) {
+                Scalar::Null => Value::Null,
+                Scalar::Int(n) => Value::Integer(n),
+                Scalar::Real(x) => Value::Real(x),
+                Scalar::Text(text) => Value::Blob(text.into_owned()),
+                Scalar::Blob(_) => unreachable!("JSON has no bytes"),
+            };
+            prop_assert_eq!(ours, asked, "{}", document);
+        });
     }
 }

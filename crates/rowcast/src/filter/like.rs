@@ -139,6 +139,8 @@ fn read_long(text: &[u8], at: usize, first: u8) -> (u32, usize) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -170,5 +172,27 @@ mod tests {
     fn many_wildcards_take_no_longer_than_text_times_pattern() {
         let pattern = "%a".repeat(PATTERN_CHARS_MAX / 2) + "b";
         check(&"a".repeat(100_000), &pattern, None, false);
+    }
+
+    #[test]
+    fn matches_what_sqlite_matches() {
+        let database = rusqlite::Connection::open_in_memory().expect("a database");
+        let bytes = proptest::collection::vec(
+            prop_oneof![4 => proptest::sample::select(b"abAB%_".to_vec()), 1 => any::<u8>()],
+            0..12,
+        );
+        let pattern = prop_oneof!["[abA%_]{0,10}", "[abé%_\\\\\u{fffd}\0]{0,10}"];
+        let escape = proptest::option::of(proptest::sample::select(vec!['\\', '%', '_', 'a', 'é']));
+        proptest!(ProptestConfig { cases: 8192, failure_persistence: None, ..Default::default() },
+            |(bytes in bytes, pattern in pattern, escape in escape)| {
+            let ours = Pattern::new(pattern.as_str().into(), escape).matches(Scalar::Blob(&bytes));
+            let asked: bool = match escape {
+                Some(escape) => database
+                    .query_row("SELECT ?1 LIKE ?2 ESCAPE ?3", (&bytes, &pattern, escape.to_string()), |row| row.get(0)),
+                None => database.query_row("SELECT ?1 LIKE ?2", (&bytes, &pattern), |row| row.get(0)),
+            }
+            .map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(ours, Some(asked));
+        });
     }
 }

@@ -76,7 +76,9 @@ impl Operand {
 }
 
 impl Column {
-    fn value<'r>(&self, row: &'r Row) -> Option<&'r Value> {
+    /// As the row has it.
+    #[inline]
+    pub(super) fn value<'r>(&self, row: &'r Row) -> Option<&'r Value> {
         row.values.get(self.index)
     }
 }

@@ -4,6 +4,7 @@ use super::affinity::Affinity;
 use super::condition::{Condition, Membership};
 use super::expr::Op;
 use super::json;
+use super::like::Pattern;
 use super::operand::{Column, Element, Operand};
 use super::scalar::Constant;
 use crate::event::Value;
@@ -54,15 +55,7 @@ impl Sink<'_> {
             Condition::Compare { op, left, right } => self.compare(&left.operand, symbol(*op), &right.operand),
             Condition::Same { left, right } => self.compare(&left.operand, " IS ", &right.operand),
             Condition::In(membership) => self.membership(membership),
-            Condition::Like { subject, pattern } => {
-                self.operand(subject);
-                self.sql.push_str(" LIKE ");
-                self.param(Value::Text(pattern.text.clone()));
-                if let Some(escape) = pattern.escape {
-                    self.sql.push_str(" ESCAPE ");
-                    self.param(Value::Text(escape.to_string().into()));
-                }
-            }
+            Condition::Like { subject, pattern } => self.like(subject, pattern),
             Condition::IsNull(operand) => {
                 self.operand(operand);
                 self.sql.push_str(" IS NULL");
@@ -89,6 +82,20 @@ impl Sink<'_> {
         self.compared(left, collate);
         self.sql.push_str(symbol);
         self.compared(right, collate);
+    }
+
+    fn like(&mut self, subject: &Operand, pattern: &Pattern) {
+        match subject {
+            // SQLite would search an index for the pattern's first characters, where 1.0e+100 is no text.
+            Operand::Column(column) if column.affinity != Affinity::Text => self.without_affinity(column),
+            subject => self.operand(subject),
+        }
+        self.sql.push_str(" LIKE ");
+        self.param(Value::Text(pattern.text.clone()));
+        if let Some(escape) = pattern.escape {
+            self.sql.push_str(" ESCAPE ");
+            self.param(Value::Text(escape.to_string().into()));
+        }
     }
 
     fn membership(&mut self, membership: &Membership) {
@@ -123,15 +130,17 @@ impl Sink<'_> {
     fn operand(&mut self, operand: &Operand) {
         match operand {
             Operand::Constant(constant) => self.param(constant.to_value()),
-            Operand::Column(column) if column.affinity == Affinity::Unknown => {
-                // A sign takes the affinity away, whatever it is.
-                self.sql.push_str("(+");
-                self.name(column);
-                self.sql.push(')');
-            }
+            Operand::Column(column) if column.affinity == Affinity::Unknown => self.without_affinity(column),
             Operand::Column(column) => self.name(column),
             Operand::Json(element) => self.element(element),
         }
+    }
+
+    /// A sign makes an expression of a column: without affinity, and without an index.
+    fn without_affinity(&mut self, column: &Column) {
+        self.sql.push_str("(+");
+        self.name(column);
+        self.sql.push(')');
     }
 
     /// SQLite's arrows fail on what is not JSON, and a failing row would end the snapshot.

@@ -25,7 +25,9 @@ impl<'t> Tokens<'t> {
         let tokens = found
             .into_iter()
             .filter(|found| !matches!(found.token, Token::Whitespace(_)))
-            .map(|found| (found.token, Span { start: lines.offset(found.span.start), end: lines.offset(found.span.end) }))
+            .map(|found| {
+                (found.token, Span { start: lines.offset(found.span.start), end: lines.offset(found.span.end) })
+            })
             .chain([(Token::EOF, Span { start: end, end })])
             .collect();
         Ok(Self { text, tokens, next: 0 })
@@ -133,6 +135,7 @@ fn explain(error: TokenizerError, lines: &Lines) -> FilterError {
     } else if error.message.contains("comment") {
         FilterError::at(span, "a comment is not closed").hint("end it with `*/`")
     } else {
-        FilterError::at(span, "this is not SQL").hint("names with special characters stand in double quotes: `\"odd name\"`")
+        FilterError::at(span, "this is not SQL")
+            .hint("names with special characters stand in double quotes: `\"odd name\"`")
     }
 }

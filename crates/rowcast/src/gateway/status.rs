@@ -85,8 +85,7 @@ pub(super) fn status(node: &Node, board: &Board) -> Json {
         }
         (source, state.errors.iter().cloned().collect::<Vec<_>>())
     };
-    let pulls: Vec<Json> =
-        board.pulls.lock().iter().filter_map(|pull| pull.lock().as_ref().map(|p| json!(p.status()))).collect();
+    let pulls: Vec<Json> = board.pulls.lock().iter().filter_map(|pull| pull.lock().as_ref().map(pull_status)).collect();
     let total = |field: &str| pulls.iter().filter_map(|pull| pull[field].as_u64()).sum::<u64>();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -118,6 +117,14 @@ pub(super) fn status(node: &Node, board: &Board) -> Json {
         "ingest": pulls,
         "errors": errors,
     })
+}
+
+fn pull_status(pull: &Pulling) -> Json {
+    let status = pull.status();
+    let connected = status.connected_since.is_some();
+    let mut json = json!(status);
+    json["connected"] = json!(connected);
+    json
 }
 
 /// Sets the gauges and totals that are known without counting each time. `docs/operating.md` lists them.

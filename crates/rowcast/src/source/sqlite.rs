@@ -62,7 +62,9 @@ impl SqliteSource {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Outcome<T>>) -> Command) -> Result<T, SourceError> {
         let (reply, answer) = oneshot::channel();
         self.send(command(reply));
-        Ok(answer.await.unwrap_or_else(|_| Err(Failure::stop("the thread that reads the SQLite database has ended")))?)
+        Ok(answer
+            .await
+            .unwrap_or_else(|_| Err(Failure::stop("the thread that reads the SQLite database has ended")))?)
     }
 
     fn send(&self, command: Command) {

@@ -63,8 +63,8 @@ pub(crate) type Catalog = BTreeMap<String, Arc<Described>>;
 /// Reads the catalog as the connection's transaction sees it.
 pub(crate) fn read(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Result<Catalog> {
     let mut catalog = Catalog::new();
-    let mut tables = connection
-        .prepare_cached("SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")?;
+    let mut tables =
+        connection.prepare_cached("SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")?;
     let mut rows = tables.query([])?;
     while let Some(row) = rows.next()? {
         let (name, without_rowid): (String, bool) = (row.get(0)?, row.get(1)?);
@@ -149,11 +149,7 @@ fn uniques(connection: &Connection, table: &str, shift: usize) -> rusqlite::Resu
 }
 
 /// `None` where the index is over an expression.
-fn index_columns(
-    connection: &Connection,
-    index: &str,
-    shift: usize,
-) -> rusqlite::Result<Option<Vec<(usize, String)>>> {
+fn index_columns(connection: &Connection, index: &str, shift: usize) -> rusqlite::Result<Option<Vec<(usize, String)>>> {
     let sql = "SELECT x.cid, x.coll FROM pragma_index_xinfo(?1) x WHERE x.key = 1 ORDER BY x.seqno";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_map([index], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
@@ -257,7 +253,10 @@ mod tests {
         assert_eq!(
             catalog["a"].uniques,
             [
-                Unique { columns: vec![(2, binary()), (1, nocase())], filter: Some("y > 'where' AND (x IS NULL)".into()) },
+                Unique {
+                    columns: vec![(2, binary()), (1, nocase())],
+                    filter: Some("y > 'where' AND (x IS NULL)".into())
+                },
                 Unique { columns: vec![(1, nocase())], filter: None },
             ]
         );
@@ -266,7 +265,10 @@ mod tests {
     #[test]
     fn a_filter_is_found_behind_quotes_and_comments() {
         let clause = |sql| where_clause(sql).expect(sql);
-        assert_eq!(clause("CREATE UNIQUE INDEX \"where\" ON [where x]('where', `a``where`) /* where ( */ WhErE a > 1"), "a > 1");
+        assert_eq!(
+            clause("CREATE UNIQUE INDEX \"where\" ON [where x]('where', `a``where`) /* where ( */ WhErE a > 1"),
+            "a > 1"
+        );
         assert_eq!(clause("CREATE UNIQUE INDEX i ON t(a) -- where (\n where b"), "b");
         assert_eq!(where_clause("CREATE UNIQUE INDEX i ON t(lower(\"where\"))"), None);
     }

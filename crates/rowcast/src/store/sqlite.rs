@@ -1,49 +1,78 @@
-//! A SQLite file as a store: first cut, replaced when the store's own branch lands.
+//! SQLite as a store: snapshots and charts from a few reading connections, inserts through one writing thread.
+
+mod insert;
+mod pool;
+mod select;
+mod series;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
-use rusqlite::Connection;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::*;
-use crate::sqlite::bell::ring;
-use crate::sqlite::catalog::{self, Described};
-use crate::sqlite::file::DatabaseFile;
-use crate::sqlite::name::quote;
-use crate::sqlite::outbox::{self, OutboxPlace};
-use crate::sqlite::value::{Bound, read};
-use crate::sqlite::SqliteSettings;
+use self::insert::Job;
+use self::pool::Pool;
+use super::{History, Insert, Inserted, Select, Series, SeriesQuery, Snapshot, Store, StoreError};
+use crate::event::{Place, Table, TableName};
+use crate::filter::Dialect;
+pub use crate::sqlite::SqliteSettings;
+use crate::sqlite::catalog::{Catalog, Described};
+use crate::sqlite::file::{DatabaseFile, Failure, is_busy};
+use crate::sqlite::outbox::OutboxPlace;
 
-/// A SQLite file as a store.
+/// How many inserts wait for the writing thread; more of them wait at the caller.
+const INSERTS_WAITING: usize = 256;
+
+/// A SQLite database file to write rows to and to read them from.
+///
+/// Positions are those of the outbox that a [`SqliteSource`](crate::source::sqlite::SqliteSource) has set up in the same
+/// file; without it there is nothing to say where a snapshot stands.
+#[derive(Debug)]
 pub struct SqliteStore {
-    file: DatabaseFile,
-    settings: SqliteSettings,
-    writer: Arc<Mutex<Connection>>,
+    pool: Arc<Pool>,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl SqliteStore {
-    /// Opens it.
+    /// Opens (and, if the settings allow it, makes) the database file at `path`. Blocks for as long as that takes.
     pub fn open(path: impl AsRef<Path>, settings: SqliteSettings) -> Result<Self, StoreError> {
-        let (file, writer) =
-            DatabaseFile::open(path.as_ref(), &settings).map_err(|f| StoreError::Refused(f.message))?;
-        Ok(Self { file, settings, writer: Arc::new(Mutex::new(writer)) })
-    }
-
-    fn connection(&self) -> Result<Connection, StoreError> {
-        self.file.connect(self.settings.busy_timeout).map_err(|f| StoreError::Unavailable(f.message))
-    }
-
-    fn described(&self, name: &TableName) -> Result<Arc<Described>, StoreError> {
-        let catalog = catalog::read(&self.connection()?, &self.settings).map_err(refused)?;
-        catalog.get(&name.name.to_ascii_lowercase()).cloned().ok_or_else(|| StoreError::UnknownTable(name.clone()))
+        let (file, writer) = DatabaseFile::open(path.as_ref(), &settings)?;
+        let jobs = insert::start(file.clone(), writer, settings.clone())?;
+        Ok(Self { pool: Arc::new(Pool::new(file, settings)), jobs })
     }
 }
 
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        if failure.retry { Self::Unavailable(failure.message) } else { Self::Refused(failure.message) }
+    }
+}
+
+/// What a statement's error means to who asked.
 fn refused(error: rusqlite::Error) -> StoreError {
-    StoreError::Refused(error.to_string())
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, OperationInterrupted, OutOfMemory, SystemIoFailure};
+    match error.sqlite_error_code() {
+        _ if is_busy(&error) => Failure::from(error).into(),
+        Some(DiskFull | SystemIoFailure | CannotOpen | OutOfMemory) => Failure::from(error).into(),
+        Some(OperationInterrupted) => StoreError::Unavailable("nobody waits for the answer any more".to_owned()),
+        _ => StoreError::Refused(error.to_string()),
+    }
+}
+
+/// The table of this name, which may say that it is in `main`.
+fn find(catalog: &Catalog, name: &TableName) -> Result<Arc<Described>, StoreError> {
+    let here = name.schema.is_empty() || name.schema.eq_ignore_ascii_case("main");
+    let found = here.then(|| catalog.get(&name.name.to_ascii_lowercase())).flatten();
+    found.cloned().ok_or_else(|| StoreError::UnknownTable(name.clone()))
+}
+
+/// The table as it is now, if it is still what it was when the question was asked.
+fn find_same(catalog: &Catalog, asked: &Table) -> Result<Arc<Described>, StoreError> {
+    match find(catalog, &asked.name) {
+        Ok(described) if *described.table == *asked => Ok(described),
+        _ => Err(StoreError::Altered(asked.name.clone())),
+    }
 }
 
 #[async_trait]
@@ -51,88 +80,38 @@ impl Store for SqliteStore {
     fn dialect(&self) -> Dialect {
         Dialect::Sqlite
     }
+
     async fn tables(&self) -> Result<Vec<Arc<Table>>, StoreError> {
-        let catalog = catalog::read(&self.connection()?, &self.settings).map_err(refused)?;
-        Ok(catalog.values().map(|d| d.table.clone()).collect())
+        let catalog = self.pool.read(Pool::catalog).await?;
+        Ok(catalog.values().map(|described| described.table.clone()).collect())
     }
+
     async fn table(&self, name: &TableName) -> Result<Arc<Table>, StoreError> {
-        self.described(name).map(|d| d.table.clone())
+        let catalog = self.pool.read(Pool::catalog).await?;
+        find(&catalog, name).map(|described| described.table.clone())
     }
+
     async fn snapshot(&self, select: Select) -> Result<Snapshot, StoreError> {
-        let described = self.described(&select.table.name)?;
-        if described.table != select.table {
-            return Err(StoreError::Altered(select.table.name.clone()));
-        }
-        let columns: Vec<_> = (0..described.table.columns.len()).map(|i| described.column_sql(i)).collect();
-        let mut sql = format!("SELECT {} FROM {}", columns.join(","), quote(&select.table.name.name));
-        let mut params = Vec::new();
-        if let Some(filter) = &select.filter {
-            sql.push_str(" WHERE ");
-            filter.push_sql(&mut sql, &mut params);
-        }
-        let order = select.order_by.iter().map(|o| (o.column, o.descending));
-        let order: Vec<_> = order.chain(described.table.key.iter().map(|&k| (k, false))).collect();
-        for (i, (column, descending)) in order.iter().enumerate() {
-            sql.push_str(if i == 0 { " ORDER BY " } else { "," });
-            sql.push_str(&described.column_sql(*column));
-            sql.push_str(if *descending { " DESC" } else { "" });
-        }
-        sql.push_str(&format!(" LIMIT {} OFFSET {}", select.limit.map_or(-1, |l| l as i64), select.offset));
-        let mut connection = self.connection()?;
-        let width = columns.len();
-        let (seq, id, rows) = (|| {
-            let tx = connection.transaction()?;
-            let seq = outbox::last_seq(&tx)?;
-            let id = outbox::id(&tx)?.unwrap_or_default();
-            let mut statement = tx.prepare(&sql)?;
-            let mut found = statement.query(rusqlite::params_from_iter(params.iter().map(Bound)))?;
-            let mut rows = Vec::new();
-            while let Some(row) = found.next()? {
-                let values: Result<Vec<_>, _> = (0..width).map(|i| row.get_ref(i).map(read)).collect();
-                rows.push(Row::from(values?));
-            }
-            Ok((seq, id, rows))
-        })()
-        .map_err(refused)?;
-        let (sender, receiver) = mpsc::channel(1);
-        let _ = sender.try_send(Ok(rows));
-        let place = OutboxPlace::new(&id, seq).to_place();
-        Ok(Snapshot { table: described.table.clone(), mark: Mark::UpTo(seq), place, rows: receiver })
+        select::snapshot(&self.pool, select).await
     }
+
     fn reached(&self, log: Option<&Place>, snapshot: &Place) -> bool {
-        let place = |p: &Place| OutboxPlace::of(p).map(|p| (p.id, p.seq));
-        log.and_then(place) >= place(snapshot)
+        let place = |place: &Place| OutboxPlace::of(place).map(|place| (place.id, place.seq));
+        match (log.and_then(place), place(snapshot)) {
+            // An outbox that was made later has a greater id.
+            (Some(log), Some(snapshot)) => log >= snapshot,
+            _ => false,
+        }
     }
+
     async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError> {
-        let mut writer = self.writer.lock();
-        let mut rejected = Vec::new();
-        let mut count = 0;
-        let (seq, id) = (|| {
-            let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            for (i, row) in insert.rows.iter().enumerate() {
-                let names: Vec<_> = row.iter().map(|(c, _)| quote(&insert.table.columns[*c].name)).collect();
-                let marks: Vec<_> = (1..=row.len()).map(|n| format!("?{n}")).collect();
-                let table = quote(&insert.table.name.name);
-                let sql = match row.len() {
-                    0 => format!("INSERT INTO {table} DEFAULT VALUES"),
-                    _ => format!("INSERT INTO {table}({}) VALUES ({})", names.join(","), marks.join(",")),
-                };
-                let done = tx.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(row.iter().map(|(_, v)| Bound(v))));
-                match done {
-                    Ok(_) => count += 1,
-                    Err(error) => rejected.push((i, error.to_string())),
-                }
-            }
-            let seq = outbox::last_seq(&tx)?;
-            let id = outbox::id(&tx)?.unwrap_or_default();
-            tx.commit()?;
-            Ok((seq, id))
-        })()
-        .map_err(refused)?;
-        ring(self.file.path());
-        Ok(Inserted { count, place: OutboxPlace::new(&id, seq).to_place(), rejected })
+        let (reply, answer) = oneshot::channel();
+        let ended = || StoreError::Unavailable("the thread that writes to the SQLite database has ended".to_owned());
+        self.jobs.send(Job { insert, reply }).await.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
-    async fn series(&self, _: SeriesQuery) -> Result<Series, StoreError> {
-        Err(StoreError::Refused("not yet".into()))
+
+    async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {
+        self.pool.read(move |pool, connection| series::series(pool, connection, &query)).await
     }
 }

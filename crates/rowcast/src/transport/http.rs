@@ -130,9 +130,9 @@ pub(super) async fn series(
     let query = series_query(node, table, query)?;
     let _permit = node.snapshots.acquire().await.map_err(|_| shutting_down())?;
     let known = node.log.head();
-    let series = node.database.store.series(query).await.map_err(store_problem)?;
-    let position = settle(node, known, series.mark, &series.place).await.map_err(store_problem)?;
-    let mut answer = serde_json::to_value(&series).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
+    let history = node.database.store.series(query).await.map_err(store_problem)?;
+    let position = settle(node, known, history.mark, &history.place).await.map_err(store_problem)?;
+    let mut answer = serde_json::to_value(&history.series).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     answer["position"] = json!(position.to_string());
     Ok(Json(answer).into_response())
 }

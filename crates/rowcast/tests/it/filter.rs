@@ -2,7 +2,10 @@
 //!
 //! Random tables, rows and filters; `ROWCAST_SOAK=n` runs n times as many.
 
+mod errors;
+mod facts;
 mod generate;
+mod pools;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError};
@@ -14,7 +17,7 @@ use rusqlite::{Connection, params_from_iter};
 use generate::{Case, Schema, claims};
 
 /// Each case compares about 8 rows with 12 filters.
-const CASES: u32 = 256;
+const CASES: u32 = 320;
 
 fn config(cases: u32) -> Config {
     let soak = std::env::var("ROWCAST_SOAK").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
@@ -131,10 +134,8 @@ impl Stage {
 
 /// An index by the equality term finds every matching row.
 fn check_equality(predicate: &Predicate, row: &Row, context: &dyn Fn() -> String) -> Result<(), TestCaseError> {
-    if let Some((column, key)) = predicate.equality() {
-        if predicate.matches(row) {
-            prop_assert_eq!(Key::of(&row.values[column]), Some(key), "key{}", context());
-        }
+    if let Some((column, key)) = predicate.equality().filter(|_| predicate.matches(row)) {
+        prop_assert_eq!(Key::of(&row.values[column]), Some(key), "key{}", context());
     }
     Ok(())
 }
@@ -167,7 +168,7 @@ fn a_filter_answers_as_sqlite_does() {
 
 #[test]
 fn no_text_makes_the_parser_panic() {
-    let soup = proptest::collection::vec(proptest::sample::select(generate::SCRAPS), 0..40).prop_map(|s| s.concat());
+    let soup = proptest::collection::vec(proptest::sample::select(pools::SCRAPS), 0..40).prop_map(|s| s.concat());
     proptest!(config(2048), |(text in prop_oneof![any::<String>(), soup])| {
         match Filter::parse(&text) {
             Ok(filter) => prop_assert_eq!(filter.as_str(), text),
@@ -181,13 +182,16 @@ fn no_text_makes_the_parser_panic() {
     });
 }
 
-/// What `Filter::parse` takes is SQL to sqlparser as well.
+/// What `Filter::parse` takes is SQL to sqlparser as well, but for `IN claims.x` without parentheses.
 #[test]
 fn a_filter_is_sql() {
     use sqlparser::{dialect::SQLiteDialect, parser::Parser};
     proptest!(config(64), |(case in generate::case())| {
         for filter in &case.filters {
             let text = filter.as_filter(&case.schema);
+            if text.to_lowercase().contains("in claims.") {
+                continue;
+            }
             let mut parser = Parser::new(&SQLiteDialect {}).with_recursion_limit(200).try_with_sql(&text).expect("tokens");
             prop_assert!(parser.parse_expr().is_ok(), "{text}");
         }
@@ -201,8 +205,8 @@ fn lists_and_chains_of_thousands_are_pushed_down() {
     let list = (0..2000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     for text in [
         format!("c0 in ({})", &list[..list[..8000].rfind(',').expect("a comma")]),
-        vec!["c0<9"; 1200].join(" or "),
-        vec!["c0<9"; 1000].join(" and "),
+        vec!["c0<9"; 1000].join(" or "),
+        vec!["c0<9"; 900].join(" and "),
         format!("{}c0<9{}", "(".repeat(64), ")".repeat(64)),
         format!("{}(c0<9)", "not ".repeat(2000)),
     ] {

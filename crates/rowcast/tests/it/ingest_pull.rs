@@ -20,20 +20,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::scratch::Scratch;
 
+/// More than any test writes before it is read.
+const CHUNKS: usize = 256;
+
 /// A source on a port of its own: each connection is handed to the test, which writes its body.
 struct Source {
     address: SocketAddr,
-    connections: mpsc::UnboundedReceiver<Connection>,
+    connections: mpsc::Receiver<Connection>,
     down: CancellationToken,
 }
 
 /// The server's end of one connection.
 struct Connection {
     last_event_id: Option<String>,
-    body: mpsc::UnboundedSender<Result<Bytes, std::io::Error>>,
+    body: mpsc::Sender<Result<Bytes, std::io::Error>>,
 }
 
-type Front = (&'static str, mpsc::UnboundedSender<Connection>);
+type Front = (&'static str, mpsc::Sender<Connection>);
 
 impl Source {
     async fn start(content_type: &'static str) -> Self {
@@ -43,7 +46,7 @@ impl Source {
     async fn start_on(address: SocketAddr, content_type: &'static str) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let (sender, connections) = mpsc::unbounded_channel();
+        let (sender, connections) = mpsc::channel(16);
         let app = Router::new().route("/stream", get(open)).with_state((content_type, sender));
         let down = CancellationToken::new();
         let stopped = down.clone();
@@ -70,19 +73,19 @@ impl Source {
 
 async fn open(State((content_type, connections)): State<Front>, headers: HeaderMap) -> Response {
     let last_event_id = headers.get("last-event-id").map(|id| id.to_str().expect("text").to_owned());
-    let (body, mut chunks) = mpsc::unbounded_channel();
-    let _ = connections.send(Connection { last_event_id, body });
+    let (body, mut chunks) = mpsc::channel(CHUNKS);
+    let _ = connections.send(Connection { last_event_id, body }).await;
     let stream = futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx));
     ([(header::CONTENT_TYPE, content_type)], Body::from_stream(stream)).into_response()
 }
 
 impl Connection {
     fn send(&self, text: &str) {
-        self.body.send(Ok(Bytes::copy_from_slice(text.as_bytes()))).expect("the client reads");
+        self.body.try_send(Ok(Bytes::copy_from_slice(text.as_bytes()))).expect("the client reads");
     }
 
     fn break_off(self) {
-        let _ = self.body.send(Err(std::io::Error::other("gone")));
+        let _ = self.body.try_send(Err(std::io::Error::other("gone")));
     }
 }
 
@@ -163,7 +166,7 @@ async fn a_source_that_is_down_at_first_is_found_when_it_comes_up() {
     source.down.cancel();
     // The port is free again when a new listener gets it.
     drop(source);
-    let gone = Source { address, connections: mpsc::unbounded_channel().1, down: CancellationToken::new() };
+    let gone = Source { address, connections: mpsc::channel(1).1, down: CancellationToken::new() };
     let _pulling = gone.pull(&scratch);
     let mut source = loop {
         match TcpListener::bind(address).await {

@@ -13,3 +13,5 @@ mod source_contract;
 mod sqlite;
 mod sqlite_replace;
 mod sqlite_schema;
+mod sqlite_store;
+mod store_contract;

@@ -62,7 +62,8 @@ impl Follower {
     }
 
     pub(crate) async fn batch(&mut self) -> Vec<Change> {
-        let batch = tokio::time::timeout(Duration::from_secs(20), self.source.next()).await.expect("in time").expect("a batch");
+        let batch =
+            tokio::time::timeout(Duration::from_secs(20), self.source.next()).await.expect("in time").expect("a batch");
         let origin = batch.origin.expect("an origin");
         assert_eq!(&*origin.source, self.source.name());
         assert_eq!(origin.after, self.place, "a batch continues the one before");
@@ -142,9 +143,7 @@ pub(crate) async fn rows_are_carried_with_what_they_were(db: impl Database) {
     writer.run("INSERT INTO t (id, name) VALUES (1, 'a')").await;
     writer.run("UPDATE t SET name = 'b' WHERE id = 1").await;
     writer.run("DELETE FROM t WHERE id = 1").await;
-    follower
-        .expect(&[r#"insert t (1,"a")"#, r#"update t (1,"a") (1,"b")"#, r#"delete t (1,"b")"#])
-        .await;
+    follower.expect(&[r#"insert t (1,"a")"#, r#"update t (1,"a") (1,"b")"#, r#"delete t (1,"b")"#]).await;
 }
 
 pub(crate) async fn a_transaction_is_one(db: impl Database) {

@@ -37,7 +37,9 @@ async fn columns_can_be_renamed_and_dropped() {
 
 #[tokio::test]
 async fn a_dropped_column_is_never_a_false_null() {
-    let db = Sqlite::with("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 1, 1); CREATE UNIQUE INDEX i ON t (b)");
+    let db = Sqlite::with(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 1, 1); CREATE UNIQUE INDEX i ON t (b)",
+    );
     let mut follower = db.follow().await;
     // In one transaction, so that the triggers cannot be made anew in between.
     run(
@@ -101,7 +103,10 @@ async fn what_changed_while_nobody_read_is_reset() {
     let place = follower.place.clone();
     drop(follower);
     let writer = db.connect();
-    run(&writer, "INSERT INTO same VALUES (1); DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, b); INSERT INTO t VALUES (1, 2)");
+    run(
+        &writer,
+        "INSERT INTO same VALUES (1); DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, b); INSERT INTO t VALUES (1, 2)",
+    );
     let mut again = db.resume(place).await;
     again.expect(&["insert same (1)", "reset t"]).await;
     run(&writer, "UPDATE t SET b = 3");

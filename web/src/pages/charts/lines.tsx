@@ -157,9 +157,11 @@ function readingText(reading: Reading, unit: Feed['query']['unit']): string {
 }
 
 function Tooltip({ reading, feed }: { reading: Reading; feed: Feed }) {
+  const averaged = reading.values.some(({ min, max }) => min !== max);
+  const time = averaged && feed.query.unit !== 'number' ? Math.round(reading.x / 1000) * 1000 : reading.x;
   return (
     <div className="tooltip" data-flip={reading.flip || undefined} style={{ left: reading.left }} aria-hidden="true">
-      <div className="tooltip-time">{formatTime(reading.x, feed.query.unit)}</div>
+      <div className="tooltip-time">{formatTime(time, feed.query.unit)}</div>
       <table>
         <tbody>
           {reading.values.slice(0, 12).map(({ line, avg, min, max }) => (
@@ -168,7 +170,7 @@ function Tooltip({ reading, feed }: { reading: Reading; feed: Feed }) {
                 <span className="swatch" style={{ background: line.color }} />
                 {line.name}
               </th>
-              <td>{formatNumber(avg)}</td>
+              <td>{formatNumber(min === max ? avg : Number(avg.toPrecision(5)))}</td>
               {(min !== avg || max !== avg) && (
                 <td className="tooltip-band">
                   {formatNumber(min)} – {formatNumber(max)}
@@ -208,7 +210,29 @@ function Legend({ feed, lines, view, change }: Props) {
           </li>
         );
       })}
+      {lines.length === 1 && lines[0] !== undefined && <Spread feed={feed} line={lines[0]} />}
     </ul>
+  );
+}
+
+/** A single line leaves room for what its points have in common. */
+function Spread({ feed, line }: { feed: Feed; line: LineName }) {
+  const track = feed.tracks.byGroup.get(line.group);
+  if (track === undefined || track.length === 0) return null;
+  const [low, high] = extremes(track.min[line.column], track.max[line.column], track.length);
+  const figures: [string, number][] = [
+    ['lowest', low],
+    ['average', average(track.avg[line.column], track.count, track.length)],
+    ['highest', high],
+  ];
+  return (
+    <li className="spread">
+      {figures.map(([name, value]) => (
+        <span key={name}>
+          {name} <strong>{formatNumber(Number(value.toPrecision(4)))}</strong>
+        </span>
+      ))}
+    </li>
   );
 }
 
@@ -265,4 +289,18 @@ export function extremes(
     if (max > high) high = max;
   }
   return [low, high];
+}
+
+/** The average of all rows of the first `length` points, passing over NaN. */
+function average(avgs: Float64Array | undefined, counts: Float64Array, length: number): number {
+  let sum = 0;
+  let weight = 0;
+  for (let i = 0; i < length; i += 1) {
+    const value = avgs?.[i] ?? Number.NaN;
+    const count = counts[i] ?? 0;
+    if (Number.isNaN(value)) continue;
+    sum += value * count;
+    weight += count;
+  }
+  return sum / weight;
 }

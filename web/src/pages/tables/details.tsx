@@ -19,7 +19,9 @@ export function Details({ row, columns, tableKey, column, onClose }: Props) {
   const panel = useRef<HTMLElement>(null);
   const chosen = useRef<HTMLDivElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another choice is brought into sight
-  useEffect(() => chosen.current?.scrollIntoView({ block: 'nearest' }), [column]);
+  useEffect(() => {
+    chosen.current?.scrollIntoView({ block: 'nearest' });
+  }, [column]);
   const title = tableKey.map((name) => fullValue(row[name])).join(', ');
   return (
     <aside

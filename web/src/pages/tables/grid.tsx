@@ -37,6 +37,7 @@ interface Cell {
 }
 
 export const ROW_HEIGHT = 33;
+const HEAD_HEIGHT = 47;
 const OVERSCAN = 8;
 
 export function Grid({ table, columns, snapshot, sort, onSort, empty }: Props) {
@@ -216,7 +217,7 @@ function moved({ row, column }: Cell, event: KeyboardEvent, rows: number, column
 function reveal(element: HTMLElement | null, { row, column }: Cell, widths: readonly number[]): void {
   if (element === null) return;
   const top = row * ROW_HEIGHT;
-  const room = element.clientHeight - ROW_HEIGHT * 2;
+  const room = element.clientHeight - HEAD_HEIGHT - ROW_HEIGHT;
   if (top < element.scrollTop) element.scrollTop = top;
   else if (top > element.scrollTop + room) element.scrollTop = top - room;
   const left = widths.slice(0, column).reduce((sum, width) => sum + width, 0);

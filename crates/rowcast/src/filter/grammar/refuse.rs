@@ -27,10 +27,10 @@ pub(super) fn refuse_word(tokens: &Tokens<'_>) -> Option<FilterError> {
     if word.quote_style.is_some() {
         return None;
     }
+    if let Some(refusal) = refuse_subquery(tokens) {
+        return Some(refusal);
+    }
     let (what, hint) = match word.value.to_ascii_uppercase().as_str() {
-        "SELECT" | "EXISTS" | "WITH" if is_subquery(tokens) => {
-            ("subqueries are not supported", "a filter reads the columns of one row")
-        }
         "CASE" if !ends_operand(tokens.peek_second()) => ("CASE is not supported", "write the cases with AND and OR"),
         "CAST" if *tokens.peek_second() == Token::LParen => {
             ("CAST is not supported", "compare with a value of the column's own type")
@@ -81,18 +81,27 @@ fn function(tokens: &Tokens<'_>) -> FilterError {
     )
 }
 
-fn is_subquery(tokens: &Tokens<'_>) -> bool {
-    matches!(tokens.peek_second(), Token::Word(_) | Token::Mul | Token::LParen | Token::Number(..) | Token::SingleQuotedString(_))
-        && !ends_operand(tokens.peek_second())
+/// The error for the next token if it begins a subquery.
+pub(super) fn refuse_subquery(tokens: &Tokens<'_>) -> Option<FilterError> {
+    let begins = ["select", "exists", "with", "values"].iter().any(|word| tokens.at_word(word));
+    let goes_on = matches!(
+        tokens.peek_second(),
+        Token::Word(_) | Token::Mul | Token::LParen | Token::Number(..) | Token::SingleQuotedString(_)
+    );
+    (begins && goes_on && !ends_operand(tokens.peek_second())).then(|| {
+        FilterError::at(tokens.span(), "subqueries are not supported").hint("a filter reads the columns of one row")
+    })
 }
 
 /// Whether a token shows that the word before it was an operand's name: `case = 1`.
 fn ends_operand(token: &Token) -> bool {
     match token {
-        Token::Word(w) => w.quote_style.is_none()
-            && ["and", "or", "not", "in", "between", "like", "ilike", "is", "isnull", "notnull", "escape"]
-                .iter()
-                .any(|word| w.value.eq_ignore_ascii_case(word)),
+        Token::Word(w) => {
+            w.quote_style.is_none()
+                && ["and", "or", "not", "in", "between", "like", "ilike", "is", "isnull", "notnull", "escape"]
+                    .iter()
+                    .any(|word| w.value.eq_ignore_ascii_case(word))
+        }
         Token::EOF | Token::RParen | Token::Comma | Token::Arrow | Token::LongArrow | Token::Period => true,
         other => super::compare_op(other).is_some(),
     }
@@ -136,7 +145,9 @@ fn refuse_sign(tokens: &Tokens<'_>) -> Option<FilterError> {
         | Token::NationalStringLiteral(_)
         | Token::EscapedStringLiteral(_)
         | Token::UnicodeStringLiteral(_) => ("text is written in single quotes", "like 'Oslo'"),
-        Token::Char(_) => ("this character has no meaning here", "names with special characters stand in double quotes"),
+        Token::Char(_) => {
+            ("this character has no meaning here", "names with special characters stand in double quotes")
+        }
         _ => return None,
     };
     Some(FilterError::at(tokens.span(), what).hint(hint))

@@ -6,7 +6,7 @@ use super::super::error::{FilterError, Span};
 use super::super::expr::{Expr, Kind, Literal, Part, Step};
 use super::super::{DEPTH_MAX, json};
 use super::Grammar;
-use super::refuse::{refuse, refuse_word};
+use super::refuse::{refuse, refuse_subquery, refuse_word};
 
 impl Grammar<'_> {
     /// A value, or a condition in parentheses.
@@ -20,7 +20,7 @@ impl Grammar<'_> {
             }
             Token::LParen => {
                 self.tokens.skip();
-                if let Some(refusal) = refuse_word(&self.tokens) {
+                if let Some(refusal) = refuse_subquery(&self.tokens) {
                     return Err(refusal);
                 }
                 let nested = self.nested()?;
@@ -73,7 +73,8 @@ impl Grammar<'_> {
             Token::HexStringLiteral(digits) if hex_integer => hex_integer_literal(&digits, negative)
                 .ok_or_else(|| FilterError::at(span, "a hexadecimal number has 1 to 16 digits")),
             Token::HexStringLiteral(digits) => blob(&digits).ok_or_else(|| {
-                FilterError::at(span, "bytes are written as an even number of hexadecimal digits").hint("like `X'00FF'`")
+                FilterError::at(span, "bytes are written as an even number of hexadecimal digits")
+                    .hint("like `X'00FF'`")
             }),
             Token::Number(digits, false) => number(&digits, negative)
                 .ok_or_else(|| FilterError::at(span, "this is not a number").hint("numbers look like 5, -0.5 or 1e6")),
@@ -165,9 +166,7 @@ impl Grammar<'_> {
                 // -0 is 0 to SQLite.
                 Ok(vec![if negative && position > 0 { Step::FromEnd(position) } else { Step::Index(position) }])
             }
-            Token::SingleQuotedString(text) if !negative => {
-                json::parse_path(&text).ok_or_else(|| wrong(span))
-            }
+            Token::SingleQuotedString(text) if !negative => json::parse_path(&text).ok_or_else(|| wrong(span)),
             _ => Err(wrong(span)),
         }
     }

@@ -185,7 +185,9 @@ mod tests {
 
     #[test]
     fn takes_what_the_rfc_has() {
-        for text in ["1", "-0", "-0.5E+3", " [ ] ", "{}", r#"{"a":[{},[null,true,false]],"b":"\u12ab\/"}"#, "\"\u{7f}é\""] {
+        for text in
+            ["1", "-0", "-0.5E+3", " [ ] ", "{}", r#"{"a":[{},[null,true,false]],"b":"\u12ab\/"}"#, "\"\u{7f}é\""]
+        {
             assert!(is_json(text.as_bytes()), "{text}");
         }
         for text in ["-", "1.", ".5", "1e", "[1 2]", "{\"a\" 1}", "[}", "]", "tru", "\"\\x\"", "\"\\u12\"", "+1"] {

@@ -119,7 +119,9 @@ impl Decoder {
     /// An insert over a row with the same key is an update; other rows that were in its way are deleted first.
     fn insert(&mut self, table: &Arc<Table>, new: Row) {
         let same = |(other, old): &(Arc<Table>, Row)| {
-            Arc::ptr_eq(table, other) && !table.key.is_empty() && table.key.iter().all(|&n| old.values[n] == new.values[n])
+            Arc::ptr_eq(table, other)
+                && !table.key.is_empty()
+                && table.key.iter().all(|&n| old.values[n] == new.values[n])
         };
         let old = self.replaced.iter().position(same).map(|n| self.replaced.remove(n).1);
         self.end_replaced();

@@ -58,7 +58,8 @@ pub(crate) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// The tables that are captured, by the generation of their triggers, newest first.
 pub(crate) fn captured(connection: &Connection) -> rusqlite::Result<Vec<(i64, Table)>> {
-    let sql = r#"SELECT "gen", "name", "columns", "key" FROM "_rowcast_tables" WHERE NOT "retired" ORDER BY "gen" DESC"#;
+    let sql =
+        r#"SELECT "gen", "name", "columns", "key" FROM "_rowcast_tables" WHERE NOT "retired" ORDER BY "gen" DESC"#;
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_map([], |row| Ok((row.get(0)?, table_of(row)?)))?.collect()
 }
@@ -130,7 +131,8 @@ impl Work<'_> {
         let mut found = 0;
         for (name, sql) in &wanted {
             let there = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1 AND sql = ?2";
-            found += usize::from(self.connection.query_row(there, [name, sql.as_str()], |row| row.get::<_, i64>(0))? > 0);
+            found +=
+                usize::from(self.connection.query_row(there, [name, sql.as_str()], |row| row.get::<_, i64>(0))? > 0);
         }
         let complete = found == wanted.len() && outbox::meta(self.connection, "format")? == Some(FORMAT);
         if complete && outbox::id(self.connection)?.is_some() {
@@ -148,7 +150,9 @@ impl Work<'_> {
 
     fn remove_all(&mut self) -> rusqlite::Result<()> {
         for kind in ["trigger", "view", "table"] {
-            let sql = format!("SELECT name FROM sqlite_master WHERE type = '{kind}' AND lower(substr(name, 1, 9)) = '_rowcast_'");
+            let sql = format!(
+                "SELECT name FROM sqlite_master WHERE type = '{kind}' AND lower(substr(name, 1, 9)) = '_rowcast_'"
+            );
             let names: Vec<String> =
                 self.connection.prepare(&sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             for name in names {
@@ -321,10 +325,8 @@ fn probes(described: &Described) -> Vec<String> {
     let table = quote(&described.table.name.name);
     let mut probes = vec![format!("INSERT INTO {table} DEFAULT VALUES"), format!("DELETE FROM {table}")];
     let settable = (0..described.table.columns.len()).filter(|n| !described.generated.contains(n));
-    let sets: Vec<String> = settable
-        .map(|n| described.column_sql(n))
-        .map(|column| format!("{column} = {column}"))
-        .collect();
+    let sets: Vec<String> =
+        settable.map(|n| described.column_sql(n)).map(|column| format!("{column} = {column}")).collect();
     probes.push(format!("UPDATE {table} SET {}", sets.join(",")));
     probes
 }
@@ -357,9 +359,8 @@ fn is_intact(
     // The user's trigger that was made after ours runs before ours: a change that it makes would be read before its cause.
     let first = ours.iter().map(|trigger| trigger.order).min().unwrap_or(0);
     let on_table = described.table.name.name.to_ascii_lowercase();
-    let overtaken = triggers
-        .iter()
-        .any(|(name, trigger)| !is_internal(name) && trigger.table == on_table && trigger.order > first);
+    let overtaken =
+        triggers.iter().any(|(name, trigger)| !is_internal(name) && trigger.table == on_table && trigger.order > first);
     if !same || overtaken {
         return false;
     }

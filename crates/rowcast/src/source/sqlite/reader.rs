@@ -15,6 +15,9 @@ use crate::sqlite::catalog;
 use crate::sqlite::file::{DatabaseFile, Failure, Outcome};
 use crate::sqlite::outbox::{self, OutboxPlace, WIDTH, value_columns};
 
+/// How many ends of transactions are kept while nobody takes batches. Beyond that, transactions become one.
+const ENDS_KEPT: usize = 1 << 20;
+
 /// One reading of an outbox.
 pub(crate) struct Reader {
     /// Sees what other connections do. It holds no transaction, for within one nothing would be seen.
@@ -129,6 +132,9 @@ impl Reader {
         for end in ends {
             if end > self.upto && end <= upto {
                 self.upto = end;
+                if self.ends.len() == ENDS_KEPT {
+                    self.ends.pop_back();
+                }
                 self.ends.push_back(end);
             }
         }

@@ -247,7 +247,9 @@ impl Writer<'_> {
                 values.join(","),
             )
         });
-        std::iter::once(format!(r#"DELETE FROM "_rowcast_replaced" WHERE "gen" = {generation}"#)).chain(inserts).collect()
+        std::iter::once(format!(r#"DELETE FROM "_rowcast_replaced" WHERE "gen" = {generation}"#))
+            .chain(inserts)
+            .collect()
     }
 
     fn value_of_found(&self, key: &Key, column: usize) -> String {
@@ -292,7 +294,6 @@ impl Writer<'_> {
 }
 
 fn key_terms(key: &Key, row: &str) -> String {
-    let terms: Vec<String> =
-        key.0.iter().enumerate().map(|(n, column)| format!("{row}.{column} = \"k{n}\"")).collect();
+    let terms: Vec<String> = key.0.iter().enumerate().map(|(n, column)| format!("{row}.{column} = \"k{n}\"")).collect();
     terms.join(" AND ")
 }

@@ -150,7 +150,7 @@ struct Transaction {
 impl Transaction {
     /// Takes the next frame. Returns whether it commits; `None` where it is not of this life, or not whole.
     ///
-    /// Frames that tell something have their checksum verified, and so has the first one, which could be what a
+    /// The frame that tells something has its checksum verified, and so has the first one, which could be what a
     /// transaction that was rolled back has left.
     fn take(&mut self, life: &mut Life, frame: &[u8], root: u32) -> Option<bool> {
         let (header, page) = frame.split_at(FRAME_HEADER);
@@ -159,7 +159,7 @@ impl Transaction {
         }
         let (number, commits) = (be32(&header[0..4]), be32(&header[4..8]) != 0);
         let sum = (be32(&header[16..20]), be32(&header[20..24]));
-        if self.first || commits || number == root {
+        if self.first || number == root {
             let seen = checksum(life.big_endian, checksum(life.big_endian, life.sum, &header[..8]), page);
             if seen != sum {
                 return None;
@@ -198,18 +198,25 @@ fn be32(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().expect("four bytes"))
 }
 
-fn checksum(big_endian: bool, (mut a, mut b): (u32, u32), bytes: &[u8]) -> (u32, u32) {
+/// SQLite's checksum. Two sums of 32 bits over pairs of words, here in 64 bits: builds without optimisation are slow at
+/// anything else, and a reader that is slower than the writers misses ends.
+fn checksum(big_endian: bool, (a, b): (u32, u32), bytes: &[u8]) -> (u32, u32) {
+    const LOW: u64 = 0xffff_ffff;
+    let (mut a, mut b) = (u64::from(a), u64::from(b));
     let (pairs, _) = bytes.as_chunks::<8>();
     for pair in pairs {
-        let (x, y) = pair.split_at(4);
-        let word = |half: &[u8]| {
-            let half = half.try_into().expect("four bytes");
-            if big_endian { u32::from_be_bytes(half) } else { u32::from_le_bytes(half) }
+        let (x, y) = if big_endian {
+            let pair = u64::from_be_bytes(*pair);
+            (pair >> 32, pair & LOW)
+        } else {
+            let pair = u64::from_le_bytes(*pair);
+            (pair & LOW, pair >> 32)
         };
-        a = a.wrapping_add(word(x)).wrapping_add(b);
-        b = b.wrapping_add(word(y)).wrapping_add(a);
+        a = (a + x + b) & LOW;
+        b = (b + y + a) & LOW;
     }
-    (a, b)
+    let low = |sum: u64| u32::try_from(sum).expect("32 bits are left");
+    (low(a), low(b))
 }
 
 /// The outbox's entry on a page of `sqlite_sequence`; `None` where the page is no leaf, or has no such entry.
@@ -271,7 +278,7 @@ mod tests {
     use super::*;
 
     struct World {
-        folder: tempfile::TempDir,
+        _folder: tempfile::TempDir,
         writer: Connection,
         wal: Wal,
     }
@@ -287,7 +294,7 @@ mod tests {
                      CREATE TABLE _rowcast_outbox(seq INTEGER PRIMARY KEY AUTOINCREMENT, x); CREATE TABLE other(x)",
                 )
                 .expect("tables");
-            Self { wal: Wal::new(folder.path().join("x.db-wal")), folder, writer }
+            Self { wal: Wal::new(folder.path().join("x.db-wal")), _folder: folder, writer }
         }
 
         /// Inserts so many rows in one transaction.
@@ -309,7 +316,7 @@ mod tests {
         }
 
         fn ends(&mut self) -> Vec<u64> {
-            let upto = self.number("SELECT seq FROM sqlite_sequence");
+            let upto = self.number("SELECT seq FROM sqlite_sequence WHERE name = '_rowcast_outbox'");
             self.ends_upto(upto)
         }
 
@@ -384,11 +391,9 @@ mod tests {
             world.writer.execute_batch(&table).expect("a table");
         }
         world.commit(70_000);
+        assert_eq!(world.ends(), [70_000]);
         world.writer.execute_batch("INSERT INTO other VALUES (1)").expect("a row");
         world.commit(1);
-        let mut ends = world.ends();
-        ends.dedup();
-        assert_eq!(ends, [70_000, 70_001]);
-        assert!(world.folder.path().exists());
+        assert_eq!(world.ends(), [70_001]);
     }
 }

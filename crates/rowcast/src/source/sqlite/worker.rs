@@ -217,9 +217,6 @@ impl Worker {
         }
         let Some((_, writer)) = &self.database else { return FOREVER };
         reading.prune.step(writer, self.settings.prune_rows, self.settings.busy_timeout);
-        if reading.ready.is_some() {
-            return reading.rest(self.settings.poll_idle);
-        }
         if let Some(pause) = reading.pause.take_if(|pause| *pause > Instant::now()) {
             reading.pause = Some(pause);
             return pause.saturating_duration_since(Instant::now());
@@ -232,7 +229,7 @@ impl Worker {
         }
     }
 
-    /// Reads the next batch. Returns whether there was one.
+    /// Looks what was written, and reads the next batch unless one still waits. Returns whether there was one.
     fn advance(&mut self) -> Outcome<bool> {
         let Some(reading) = &mut self.reading else { return Ok(false) };
         let found = reading.reader.look()?;
@@ -244,7 +241,7 @@ impl Worker {
             self.fit()?;
         }
         let Some(reading) = &mut self.reading else { return Ok(false) };
-        let read = reading.reader.next()?;
+        let read = if reading.ready.is_none() { reading.reader.next()? } else { None };
         let any = read.is_some();
         if let Some(read) = read {
             reading.ready = Some(Ok(reading.batch(&self.name, read)));
@@ -278,7 +275,7 @@ impl Worker {
     fn fail(&mut self, failure: Failure) -> Duration {
         let Some(reading) = &mut self.reading else { return AFTER_FAILURE };
         self.status.lock().problem = Some(failure.message.clone());
-        reading.ready = Some(Err(failure.into()));
+        reading.ready.get_or_insert(Err(failure.into()));
         reading.pause = Some(Instant::now() + AFTER_FAILURE);
         Duration::ZERO
     }

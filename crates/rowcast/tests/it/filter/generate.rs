@@ -1,5 +1,6 @@
 //! Random tables, rows, and filters in two spellings: as a filter, and as the plain SQL that means the same.
 
+use super::pools::{BLOBS, CLAIMS, DOCUMENTS, INTS, LISTS, REALS, TEXTS};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -7,14 +8,6 @@ use rowcast::event::Value;
 use serde_json::{Map, Value as Json, json};
 
 pub(crate) const NAMES: [&str; 6] = ["c0", "odd name", "Größe", "select", "say \"hi\"", "c5"];
-
-/// Pieces of filters, to be put together without sense.
-pub(crate) const SCRAPS: &[&str] = &[
-    "a", "speed", " ", " ", "and ", "or ", "not ", "(", ")", "((", "in", " in (", ",", "'", "'x'", "\"", "\"a b\"", "`",
-    "[", "]", "1", "-", "--", "/*", "*/", "1.5e", "0x", "x'0f'", "=", "==", "<>", "!=", "<", "<=", "->", "->>", " is ",
-    "null", "true", "like ", "escape", "between ", "distinct from ", "claims.", ".", ";", "\n", "\r\n", "é", "😀", "\0",
-    "any(", "all(", "case ", "cast(", "select ", "?", "$1", ":x", "@", "#", "~", "|", "||", "&", "!", "%", "9999999999999",
-];
 
 /// What stands in a column's declaration.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +29,15 @@ impl Schema {
     }
 
     pub(crate) fn create(&self) -> String {
-        let columns: Vec<_> = self.columns.iter().enumerate().map(|(i, c)| {
-            let collate = if c.collate { " COLLATE NOCASE" } else { "" };
-            format!("{} {}{collate}", quoted(i), c.declared)
-        }).collect();
+        let columns: Vec<_> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| {
+                let collate = if c.collate { " COLLATE NOCASE" } else { "" };
+                format!("{} {}{collate}", quoted(i), c.declared)
+            })
+            .collect();
         let indexes: String = (0..columns.len()).map(|i| format!("CREATE INDEX i{i} ON t({});", quoted(i))).collect();
         format!("CREATE TABLE t({}){};{indexes}", columns.join(", "), if self.strict { " STRICT" } else { "" })
     }
@@ -67,39 +65,6 @@ pub(crate) fn claims() -> Map<String, Json> {
     });
     claims.as_object().expect("an object").clone()
 }
-
-/// A claim's path and what it is in SQL.
-const CLAIMS: &[(&str, &str)] = &[
-    ("sub", "'abc'"), ("n", "37"), ("big", "9007199254740993"), ("half", "0.5"), ("yes", "1"), ("nil", "NULL"),
-    ("org.id", "'ABC'"), ("org.\"deep\".n", "'37'"), ("missing", "NULL"), ("sub.no", "NULL"),
-];
-const LISTS: &[(&str, &str)] =
-    &[("groups", "('abc', '37', 5)"), ("none", "()"), ("mixed", "(1, '37', 2.5, NULL)"), ("missing", "(NULL)"), ("n", "(37)")];
-
-const TEXTS: &[&str] = &[
-    "", "abc", "ABC", "aBc", "abd", "Ärger", "ärger", "37", " 37 ", "37.0", "+37", "3.7e1", "1e3", "0x10", "-5", ".5", "5.",
-    "0", "0.0", "-0", "00", "5 x", "NaN", "inf", "Inf", "9007199254740993", "9223372036854775807", "9223372036854775808",
-    "-9223372036854775808", "1e400", "1e-400", "4611686018427387904", "日本", "😀", "%", "_", "\\", "a%b", "it's", "true",
-    "0.1", "0.30000000000000004", "1.0e+100", "123456789012345678", "1.2345678901234568e+17", "\t37\n", "37\u{b}", "\u{a0}37",
-    "a\0b", "37\0", "\u{fffd}", "null", "1", "[1,2]",
-];
-const DOCUMENTS: &[&str] = &[
-    r#"{"a":1,"b":[1,2.5,"x",null,true],"c":{"d":"37","e":null}}"#, r#" { "a" : [ 1 , { "b" : "a b" } ] , "a" : 2 } "#,
-    r#"{"a":"abc","b":"\u0041\ud83d\ude00","c":false}"#, r#"{"a b":{"":"é"},"\u0061":"esc","x\"y":7}"#, r#"[[1,2,3],{"a":"37"}]"#,
-    r#"{"a":9223372036854775807,"b":9223372036854775808,"c":-9223372036854775808}"#, r#"{"a":1e400,"b":-0,"c":-0.0,"d":0.1}"#,
-    r#"{"a":"\ud800x","b":"a\u0000b","c\u0000d":5}"#, r#""text""#, "5", "null", "true", "{}", "[]", "{a:1}", "[1,]", "{\"a\":", "'x'",
-    "{\"a\":1}\0x", "{\"a\":1} x", "{\"a\":\"\u{1}\"}", "/* c */ 1", r#"{"a":01}"#, r#"{"a":"37","b":37,"c":37.0,"d":"37.0"}"#,
-];
-const INTS: &[i64] = &[
-    0, 1, -1, 5, 37, 1000, i64::MAX, i64::MIN, i64::MAX - 1, 9_007_199_254_740_993, 9_007_199_254_740_992, 1 << 62,
-    -9_007_199_254_740_993, 2_251_799_813_685_248,
-];
-const REALS: &[f64] = &[
-    0.0, -0.0, 0.5, 2.5, 37.0, 37.5, 0.1, 0.300_000_000_000_000_04, 1e100, -1e-300, 5e-324, 9_007_199_254_740_992.0,
-    9.223_372_036_854_775_8e18, -9.223_372_036_854_775_8e18, f64::INFINITY, f64::NEG_INFINITY, 1.234_567_890_123_456_8e17,
-    1e16, 1e17, 123_456.789, 1e-5, 0.000_123,
-];
-const BLOBS: &[&[u8]] = &[b"", b"abc", b"37", b"\0", b"\xff\xfe", b"1e3", b"{\"a\":1}", b"\xc3\xa4", b"\xe3\x81a", b"a\0b", b" 37 "];
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -134,7 +99,21 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn schema() -> impl Strategy<Value = Schema> {
-    let loose = ["INTEGER", "INT", "REAL", "TEXT", "BLOB", "", "NUMERIC", "VARCHAR(20)", "JSON", "DATETIME", "ANY", "BOOLEAN", "FLOATING POINT"];
+    let loose = [
+        "INTEGER",
+        "INT",
+        "REAL",
+        "TEXT",
+        "BLOB",
+        "",
+        "NUMERIC",
+        "VARCHAR(20)",
+        "JSON",
+        "DATETIME",
+        "ANY",
+        "BOOLEAN",
+        "FLOATING POINT",
+    ];
     let strict = ["INTEGER", "INT", "REAL", "TEXT", "BLOB", "ANY"];
     let columns = |types: Vec<&'static str>| {
         let column = (select(types), any::<bool>()).prop_map(|(declared, collate)| Declared { declared, collate });
@@ -147,8 +126,11 @@ fn schema() -> impl Strategy<Value = Schema> {
 }
 
 pub(crate) fn case() -> impl Strategy<Value = Case> {
-    (schema(), vec(vec(value(), NAMES.len()), 8), vec(condition(), 12))
-        .prop_map(|(schema, rows, filters)| Case { schema, rows, filters })
+    (schema(), vec(vec(value(), NAMES.len()), 8), vec(condition(), 12)).prop_map(|(schema, rows, filters)| Case {
+        schema,
+        rows,
+        filters,
+    })
 }
 
 /// A value in a filter.
@@ -193,7 +175,27 @@ fn literal_text(text: &str) -> String {
 }
 
 fn operand() -> impl Strategy<Value = Operand> {
-    let steps = select(vec!["'a'", "'b'", "'c'", "'d'", "0", "1", "-1", "-2", "'$.a'", "'$.b[1]'", "'$[0]'", "'$'", "'a b'", "'$.\"a b\"'", "'[1]'", "'$[#-1]'", "'0'", "'é'", "'$.\"\"'"]);
+    let steps = select(vec![
+        "'a'",
+        "'b'",
+        "'c'",
+        "'d'",
+        "0",
+        "1",
+        "-1",
+        "-2",
+        "'$.a'",
+        "'$.b[1]'",
+        "'$[0]'",
+        "'$'",
+        "'a b'",
+        "'$.\"a b\"'",
+        "'[1]'",
+        "'$[#-1]'",
+        "'0'",
+        "'é'",
+        "'$.\"\"'",
+    ]);
     prop_oneof![
         4 => literal().prop_map(Operand::Literal),
         1 => any::<bool>().prop_map(Operand::Bool),
@@ -206,7 +208,27 @@ fn operand() -> impl Strategy<Value = Operand> {
 fn condition() -> impl Strategy<Value = Condition> {
     let op = select(vec!["=", "==", "<>", "!=", "<", "<=", ">", ">="]);
     let pattern = prop_oneof![
-        select(vec!["%", "_%", "a%", "%7%", "3_", "%.0", "%e+%", "1.0e%", "\\%", "%\\", "_", "", "%b_", "ÄRGER", "%\u{fffd}%", "a%%_b", "inf", "%\"a\"%"]).prop_map(str::to_owned),
+        select(vec![
+            "%",
+            "_%",
+            "a%",
+            "%7%",
+            "3_",
+            "%.0",
+            "%e+%",
+            "1.0e%",
+            "\\%",
+            "%\\",
+            "_",
+            "",
+            "%b_",
+            "ÄRGER",
+            "%\u{fffd}%",
+            "a%%_b",
+            "inf",
+            "%\"a\"%"
+        ])
+        .prop_map(str::to_owned),
         "[abcAB37%_\\\\.é]{0,8}",
     ];
     let escape = proptest::option::of(select(vec!['\\', '%', '_', 'a', 'é']));
@@ -268,13 +290,23 @@ impl Condition {
                 format!("{} {}{word} {}{escape}", a.spell(as_), not(n), literal_text(pattern))
             }
             Condition::IsNull(n, a) => format!("{} IS {}NULL", a.spell(as_), not(n)),
-            Condition::IsUnknown(n, c) => format!("({}) IS {}NULL", c.spell(as_), not(n)),
-            Condition::Is(n, truth, c) => format!("({}) IS {}{}", c.spell(as_), not(n), truth.to_string().to_uppercase()),
-            Condition::Not(c) => format!("NOT ({})", c.spell(as_)),
+            Condition::IsUnknown(n, c) => format!("{} IS {}NULL", c.spell_inside(as_), not(n)),
+            Condition::Is(n, truth, c) => {
+                format!("{} IS {}{}", c.spell_inside(as_), not(n), truth.to_string().to_uppercase())
+            }
+            Condition::Not(c) => format!("NOT {}", c.spell_inside(as_)),
             Condition::Join(or, terms) => {
                 let terms: Vec<_> = terms.iter().map(|term| term.spell_term(*or, as_)).collect();
                 terms.join(if *or { " OR " } else { "\n and " })
             }
+        }
+    }
+
+    /// As what is denied or asked of: `NOT a = b` and `a = b IS TRUE` need no parentheses.
+    fn spell_inside(&self, as_: Spelling<'_>) -> String {
+        match self {
+            Condition::Join(..) | Condition::Not(_) => format!("({})", self.spell(as_)),
+            _ => self.spell(as_),
         }
     }
 

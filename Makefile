@@ -1,0 +1,68 @@
+# Everything a person does with this repository. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+NPM ?= npm
+# What `make demo` is to be told: make demo ARGS='--listen 0.0.0.0:3000'
+ARGS ?=
+
+# Node's packages are installed again only when the lock file has changed.
+NODE_STAMP := node_modules/.rowcast-installed
+WEB_STAMP := web/dist/index.html
+# What the pages are made of.
+WEB_SOURCES := $(shell find clients/typescript web -type f \( -path '*/src/*' -o -path '*/public/*' -o -maxdepth 2 -name '*.html' -o -maxdepth 2 -name '*.json' -o -maxdepth 2 -name 'vite.config.ts' \) -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+
+.PHONY: help
+help: ## Say what can be made
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: web ## Build everything and show a live chart on http://127.0.0.1:3000
+	$(CARGO) build --release --locked --package rowcast-server
+	./target/release/rowcast demo $(ARGS)
+
+.PHONY: web
+web: $(WEB_STAMP) ## Build the TypeScript client and the pages that the binary embeds
+
+$(NODE_STAMP): package-lock.json
+	@command -v $(NPM) >/dev/null || { echo "error: npm is missing: install Node.js 20 or newer" >&2; exit 1; }
+	$(NPM) ci --no-audit --no-fund
+	@touch $@
+
+$(WEB_STAMP): $(NODE_STAMP) $(WEB_SOURCES)
+	$(NPM) run build --workspace clients/typescript
+	$(NPM) run build --workspace web
+	@touch $@
+
+.PHONY: test
+test: web ## Run every test
+	./scripts/install-test-needs
+	./scripts/test-rust
+	$(CARGO) build --release --locked --package rowcast-server
+	$(NPM) test --workspaces --if-present
+
+.PHONY: lint
+lint: web ## Check formatting, lints, licences, advisories and docs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	./scripts/deny
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --document-private-items
+	$(NPM) run lint --workspaces --if-present
+
+.PHONY: bench
+bench: web ## Measure, and print the table of docs/performance.md
+	$(CARGO) run --release --locked --package benches -- $(or $(ARGS),all)
+
+.PHONY: soak
+soak: web ## Run the random histories SOAK times as long (20 times unless set)
+	ROWCAST_SOAK=$(or $(SOAK),20) $(CARGO) test --release --locked --package rowcast-server --test it histories -- --nocapture
+	ROWCAST_SOAK=$(or $(SOAK),20) $(CARGO) test --release --locked --package rowcast --test it filter
+
+.PHONY: clean
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf node_modules web/dist clients/typescript/dist

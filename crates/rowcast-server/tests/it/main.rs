@@ -1,0 +1,6 @@
+//! Tests of the binary: the real server, real sockets, real database files.
+
+mod commands;
+mod demo;
+mod doors;
+mod program;

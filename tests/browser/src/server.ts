@@ -1,0 +1,101 @@
+// The real server, as a user starts it, with a data folder of its own.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const ROOT = resolve(import.meta.dirname, '../../..');
+const READY_MS = 20_000;
+
+/** The binary under test: `ROWCAST_BIN`, else the release build, else the debug build. */
+export function binary(): string {
+  const named = process.env.ROWCAST_BIN;
+  const places =
+    named === undefined ? ['release', 'debug'].map((kind) => join(ROOT, 'target', kind, 'rowcast')) : [named];
+  const found = places.find((place) => existsSync(place));
+  if (found === undefined) {
+    throw new Error(
+      `no Rowcast binary at ${places.join(' or ')}: build it (\`make build\`), or name it with ROWCAST_BIN`,
+    );
+  }
+  return found;
+}
+
+export class Server {
+  private child: ChildProcess | null = null;
+  private listen = '127.0.0.1:0';
+
+  private constructor(
+    readonly folder: string,
+    readonly database: string,
+    private readonly args: readonly string[],
+  ) {}
+
+  /** `rowcast demo`, with a reading every `rateMs`. */
+  static async demo(rateMs = 500): Promise<Server> {
+    const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
+    const server = new Server(folder, join(folder, 'demo.db'), ['demo', '--rate-ms', String(rateMs)]);
+    await server.start();
+    return server;
+  }
+
+  /** `rowcast serve` on a new database that `schema` has made. */
+  static async serve(schema: string): Promise<Server> {
+    const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
+    const database = join(folder, 'own.db');
+    const server = new Server(folder, database, ['serve', '--database', `sqlite:${database}`]);
+    server.sql(schema);
+    await server.start();
+    return server;
+  }
+
+  get url(): string {
+    return `http://${this.listen}`;
+  }
+
+  /** Runs SQL in the database as another process would, with the `sqlite3` program. Returns what it prints. */
+  sql(sql: string): string {
+    return execFileSync('sqlite3', ['-cmd', '.timeout 5000', this.database, sql], { encoding: 'utf8' }).trim();
+  }
+
+  /** Ends the server as a power failure does. */
+  async crash(): Promise<void> {
+    const { child } = this;
+    if (child === null) return;
+    this.child = null;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+  }
+
+  /** Starts it, after a crash on the same port. */
+  async start(): Promise<void> {
+    const args = [...this.args, '--data', this.folder, '--listen', this.listen, '--log-level', 'warn'];
+    const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = child;
+    let said = '';
+    child.stderr.on('data', (text) => {
+      said += text;
+    });
+    const address = await new Promise<string>((resolve, reject) => {
+      const fail = (why: string) => reject(new Error(`rowcast ${args.join(' ')}: ${why}\n${said}`));
+      const timer = setTimeout(() => fail('not ready in time'), READY_MS);
+      child.once('error', (error) => fail(error.message));
+      child.once('exit', (code) => fail(`ended with ${code}`));
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const found = /listening on http:\/\/(\S+)/.exec(line)?.[1];
+        if (found === undefined) return;
+        clearTimeout(timer);
+        resolve(found);
+      });
+    });
+    this.listen = address;
+  }
+
+  async close(): Promise<void> {
+    await this.crash();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
