@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::Scale;
 use crate::gateway::{self, DATABASE};
 use crate::load::{Crowd, Wire, on_one_thread};
+use crate::npm::Npm;
 use crate::process::{Server, connections_max};
 use crate::table::{Table, number, ratio};
 use crate::ticks::{self, Writer};
@@ -44,7 +45,7 @@ pub(crate) fn run(scale: &Scale) -> Result<()> {
 
 fn measure(scale: &Scale, wire: Wire, crowded: &Crowded) -> Result<()> {
     let peers: &[&str] = match wire {
-        Wire::WebSocket => &["raw", "axum", "axum-small"],
+        Wire::WebSocket | Wire::SocketIo => &["raw", "axum", "axum-small"],
         Wire::Sse => &["raw-sse", "axum-sse"],
     };
     let door = if wire == Wire::WebSocket { "WebSocket" } else { "SSE" };
@@ -66,6 +67,7 @@ fn measure(scale: &Scale, wire: Wire, crowded: &Crowded) -> Result<()> {
         ],
     );
     let mut floor = None;
+    let npm = if scale.npm && wire == Wire::WebSocket { Some(Npm::install()?) } else { None };
     for &peer in peers {
         let server = Server::start(&[peer])?;
         let writer = Writer::control(server.control.context("a peer has a control port")?)?;
@@ -73,11 +75,18 @@ fn measure(scale: &Scale, wire: Wire, crowded: &Crowded) -> Result<()> {
         let floor = floor.get_or_insert(Costs { paced: result.paced.cpu_us, burst: result.burst.cpu_us });
         table.row(result.cells(peer, floor));
     }
+    let floor = floor.context("there are peers")?;
+    for (kind, wire) in [("ws", Wire::WebSocket), ("socket.io", Wire::SocketIo)] {
+        let Some(npm) = &npm else { continue };
+        let server = npm.start(kind)?;
+        let writer = Writer::control(server.control.context("a peer has a control port")?)?;
+        table.row(of_server(&server, writer, wire, crowded)?.cells(&format!("npm {kind}"), &floor));
+    }
     let folder = TempDir::new()?;
     let database = ticks::create(&folder.path().join(DATABASE))?;
     let server = gateway::start(scale, folder.path())?;
     let result = of_server(&server, Writer::Database(database), wire, crowded)?;
-    table.row(result.cells("rowcast", &floor.context("there are peers")?));
+    table.row(result.cells("rowcast", &floor));
     table.note(format!(
         "Paced: {} changes, {rate:.0} each second. Burst: {} changes, one transaction each, as fast as the writer can.",
         crowded.paced, crowded.burst

@@ -19,6 +19,8 @@ const OPENING: usize = 64;
 pub(crate) enum Wire {
     WebSocket,
     Sse,
+    /// Engine.IO 4 and Socket.IO 5 over WebSocket.
+    SocketIo,
 }
 
 /// One client's connection.
@@ -38,8 +40,13 @@ impl Client {
     /// Connects and follows the table `ticks`; returns once the server has said that it is so.
     pub(crate) async fn follow(address: SocketAddr, wire: Wire) -> Result<Self> {
         let mut client = Self::connect(address, wire, "/v1/stream?channel=table:ticks").await?;
-        if wire == Wire::WebSocket {
-            client.say(r#"{"type":"subscribe","id":"s","channel":"table:ticks","snapshot":false}"#).await?;
+        match wire {
+            Wire::WebSocket => {
+                client.say(r#"{"type":"subscribe","id":"s","channel":"table:ticks","snapshot":false}"#).await?;
+            }
+            // Joins the default namespace.
+            Wire::SocketIo => client.say("40").await?,
+            Wire::Sse => {}
         }
         client.wait_for(b"\"subscribed\"").await?;
         Ok(client)
@@ -50,8 +57,8 @@ impl Client {
         let mut socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let request = match wire {
-            Wire::WebSocket => format!(
-                "GET /v1/ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Wire::WebSocket | Wire::SocketIo => format!(
+                "GET /v1/ws?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             ),
             Wire::Sse => format!("GET {stream} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n"),
@@ -233,7 +240,7 @@ fn parse<'a>(wire: Wire, bytes: &'a [u8], mut each: impl FnMut(Frame<'a>)) -> us
     loop {
         let rest = &bytes[used..];
         let next = match wire {
-            Wire::WebSocket => server_frame(rest),
+            Wire::WebSocket | Wire::SocketIo => server_frame(rest),
             // The size lines of chunks stand between events, and are nobody's concern here.
             Wire::Sse => find(rest, b"\n\n").map(|end| (Some(Frame::Text(&rest[..end])), end + 2)),
         };

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = EVENTS)]
     events: u64,
     /// How often everything is measured; the table shows medians.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = ROUNDS)]
     rounds: usize,
     /// Where the files are made; on the disk that is to be measured.
     #[arg(long)]
@@ -31,10 +31,11 @@ pub(crate) struct Args {
 
 /// Events appended unless another number is asked for.
 const EVENTS: u64 = 1_000_000;
+const ROUNDS: usize = 3;
 
 impl Args {
     pub(crate) fn new(quick: bool) -> Self {
-        Self { quick, events: EVENTS, dir: None }
+        Self { quick, events: EVENTS, rounds: ROUNDS, dir: None }
     }
 
     pub(crate) fn quick(self, quick: bool) -> Self {

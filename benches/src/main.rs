@@ -9,6 +9,7 @@ mod load;
 mod log;
 mod log_engines;
 mod matching;
+mod npm;
 mod peers;
 mod process;
 mod series;

@@ -83,7 +83,7 @@ async fn raw(listener: TcpListener, control: TcpListener, wire: Wire, at: (Socke
 /// A message as one text frame, or as one event in one chunk.
 fn framed(wire: Wire, text: &str) -> Bytes {
     match wire {
-        Wire::WebSocket => {
+        Wire::WebSocket | Wire::SocketIo => {
             let mut out = vec![0x81];
             match text.len() {
                 short @ 0..126 => out.push(short as u8),
@@ -107,7 +107,7 @@ async fn raw_client(mut socket: TcpStream, wire: Wire, frames: Arc<Frames>) -> R
     let mut request = [0; 1024];
     let _ = socket.read(&mut request).await?;
     let head = match wire {
-        Wire::WebSocket => {
+        Wire::WebSocket | Wire::SocketIo => {
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: \
              s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
         }
