@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,9 @@ use index::Index;
 /// How much of the log is dispatched in one go: enough to be cheap, small enough that others get the lock.
 const EVENTS_MAX: usize = 2048;
 const BYTES_MAX: usize = 4 << 20;
+
+/// After so many frames the hub lets others have the lock for a moment.
+const FRAMES_MAX: u64 = 2048;
 
 /// The hub of one node.
 pub struct Hub {
@@ -95,6 +98,8 @@ impl Hub {
                     if !self.dispatch(&events) {
                         return;
                     }
+                    // Sessions take what they have before more is queued, also where there is one processor.
+                    tokio::task::yield_now().await;
                 }
                 Err(ReadError::Gap { head, .. }) => {
                     // Only when retention outran the hub: sessions that join now begin at the head, and members hear of it
@@ -117,6 +122,7 @@ impl Hub {
         let began = std::time::Instant::now();
         let mut state = self.state.lock();
         let from = state.dispatched;
+        let mut frames = state.index.delivered.frames;
         for run in transactions(events) {
             let ends = run.events.len() + offset_of(events, run.events) == events.len();
             // A transaction whose end is not there yet waits, unless it is too large to be held at once.
@@ -126,6 +132,10 @@ impl Hub {
             state.index.dispatch(run);
             state.dispatched = run.events[run.events.len() - 1].position;
             self.events.fetch_add(run.events.len() as u64, Ordering::Relaxed);
+            if state.index.delivered.frames - frames > FRAMES_MAX {
+                frames = state.index.delivered.frames;
+                MutexGuard::bump(&mut state);
+            }
         }
         let now = state.dispatched;
         drop(state);
@@ -138,9 +148,11 @@ impl Hub {
         now != from
     }
 
-    /// The position up to which every member's frames have been queued.
+    /// A position up to which every member's frames have been queued. While a dispatch is going on, some further
+    /// frames have been queued, too.
     pub fn dispatched(&self) -> Position {
-        self.state.lock().dispatched
+        // Never waits for a dispatch that is going on.
+        *self.progress.borrow()
     }
 
     /// Returns when everything up to `position` has been dispatched.
