@@ -14,7 +14,8 @@ ARGS ?=
 NODE_STAMP := node_modules/.rowcast-installed
 WEB_STAMP := web/dist/index.html
 # What the pages are made of.
-WEB_SOURCES := $(shell find clients/typescript web -type f \( -path '*/src/*' -o -path '*/public/*' -o -maxdepth 2 -name '*.html' -o -maxdepth 2 -name '*.json' -o -maxdepth 2 -name 'vite.config.ts' \) -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+WEB_SOURCES := $(shell find clients/typescript/src web/src web/public -type f) \
+  $(wildcard clients/typescript/*.json web/*.json web/*.html web/*.ts)
 
 .PHONY: help
 help: ## Say what can be made
@@ -27,6 +28,7 @@ demo: web ## Build everything and show a live chart on http://127.0.0.1:3000
 
 .PHONY: web
 web: $(WEB_STAMP) ## Build the TypeScript client and the pages that the binary embeds
+	@:
 
 $(NODE_STAMP): package-lock.json
 	@command -v $(NPM) >/dev/null || { echo "error: npm is missing: install Node.js 20 or newer" >&2; exit 1; }

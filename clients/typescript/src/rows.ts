@@ -1,12 +1,12 @@
 /**
  * The rows of a result, kept sorted and limited while changes come in.
  *
- * Pure: no clock, no connection. Changes cost O(1) each; `settle` merges all of them into the sorted rows at once,
- * O(k log n + n). Under a limit some more rows than asked for are held, so that rows that leave can be replaced.
+ * Pure: no clock, no connection. Changes cost O(1) each; `settle` brings them into the sorted rows. Under a limit some
+ * more rows than asked for are held, so that rows that leave can be replaced.
  */
-
 import { type Compare, compareIn, compareText, findColumn, type OrderTerm } from './order.ts';
 import type { ChangeMessage } from './protocol.ts';
+import { type Picture, SortedList } from './sorted.ts';
 import type { Column, Row, Value } from './types.ts';
 
 export interface Shape {
@@ -53,9 +53,7 @@ export class ResultRows {
   readonly #entries = new Map<string, Entry>();
   /** Without a key: the rows that have the same values. */
   readonly #alike = new Map<string, Set<Entry>>();
-  #sorted: readonly Entry[] = [];
-  /** What was last shown. */
-  #shown: readonly Entry[] = [];
+  readonly #sorted: SortedList<Entry, Row>;
   /** In `#sorted`, and gone. */
   readonly #removed = new Set<Entry>();
   /** Not yet in `#sorted`. */
@@ -64,11 +62,15 @@ export class ResultRows {
   #horizon: Entry | undefined;
   #turn = 0;
   #unknown = false;
-  #view: View | undefined;
+  /** The first index at which the rows differ from those that are shown. */
+  #firstChanged = Infinity;
+  #view: View;
 
   constructor(shape: Shape) {
     this.shape = shape;
     this.#compare = compareEntries(shape);
+    this.#sorted = new SortedList(this.#compare, (entry) => entry.shown);
+    this.#view = new SortedView(this.#sorted, shape.limit);
     this.#orderColumns = shape.order.map(({ column }) => findColumn(shape.columns, column)?.name ?? column);
   }
 
@@ -84,8 +86,8 @@ export class ResultRows {
     const { limit } = this.shape;
     const full = limit !== undefined && this.#entries.size >= withSlack(limit);
     this.#merge();
-    this.#shown = this.#sorted;
-    this.#horizon = full ? this.#sorted.at(-1) : undefined;
+    this.#horizon = full ? this.#sorted.last : undefined;
+    this.#view = new SortedView(this.#sorted, limit);
   }
 
   /** Whether the rows should be read again: something is not known that is needed, or soon will be. Looked at after `settle`. */
@@ -116,21 +118,20 @@ export class ResultRows {
     if (this.#removed.size === 0 && this.#added.size === 0) {
       return false;
     }
-    this.#merge();
+    const { limit = Infinity } = this.shape;
+    this.#firstChanged = Math.min(this.#firstChanged, this.#merge());
     this.#trim();
-    const { limit } = this.shape;
-    this.#unknown ||= limit !== undefined && this.#horizon !== undefined && this.#sorted.length < limit;
-    if (this.#unknown || sameStart(this.#shown, this.#sorted, limit)) {
+    this.#unknown ||= this.#horizon !== undefined && this.#sorted.length < limit;
+    if (this.#unknown || this.#firstChanged >= limit) {
       return false;
     }
-    this.#shown = this.#sorted;
-    this.#view = undefined;
+    this.#firstChanged = Infinity;
+    this.#view = new SortedView(this.#sorted, this.shape.limit);
     return true;
   }
 
   /** The rows as of the last `settle`. The same object until they change. */
   view(): View {
-    this.#view ??= new SortedView(this.#shown, this.shape.limit);
     return this.#view;
   }
 
@@ -142,8 +143,8 @@ export class ResultRows {
   }
 
   #applyByKey(change: ChangeMessage, key: readonly Value[]): void {
-    const id = JSON.stringify(key);
-    const before = this.#entries.get(change.old_key === undefined ? id : JSON.stringify(change.old_key));
+    const id = idOf(key);
+    const before = this.#entries.get(change.old_key === undefined ? id : idOf(change.old_key));
     if (change.op === 'delete') {
       this.#drop(this.#entries.get(id));
       return;
@@ -186,7 +187,7 @@ export class ResultRows {
       return;
     }
     const keyed = this.shape.key.length > 0;
-    const id = keyed ? JSON.stringify(key) : `#${turn}`;
+    const id = keyed ? idOf(key) : `#${turn}`;
     this.#drop(this.#entries.get(id));
     const entry: Entry = { id, key, row, shown: this.#show(row), turn };
     this.#entries.set(id, entry);
@@ -238,12 +239,12 @@ export class ResultRows {
     return horizon !== undefined && this.#compare({ id: '', key, row, shown: row, turn: Infinity }, horizon) > 0;
   }
 
-  #merge(): void {
-    const gone = [...this.#removed].map((entry) => this.#indexOf(entry)).sort((a, b) => a - b);
-    const added = [...this.#added].sort(this.#compare);
+  /** Returns the first index at which something changed. */
+  #merge(): number {
+    const first = this.#sorted.update(this.#removed, this.#added);
     this.#removed.clear();
     this.#added.clear();
-    this.#sorted = merge(without(this.#sorted, gone), added, this.#compare);
+    return first;
   }
 
   /** Holds no more than it needs: what is beyond the slack is given up. */
@@ -252,43 +253,46 @@ export class ResultRows {
     if (limit === undefined || this.#sorted.length <= limit + 2 * slackOf(limit)) {
       return;
     }
-    const kept = withSlack(limit);
-    for (const entry of this.#sorted.slice(kept)) {
+    for (const entry of this.#sorted.truncate(withSlack(limit))) {
       this.#forget(entry);
     }
-    this.#sorted = this.#sorted.slice(0, kept);
-    this.#horizon = this.#sorted.at(-1);
-  }
-
-  #indexOf(entry: Entry): number {
-    const index = lowerBound(this.#sorted, entry, this.#compare);
-    return this.#sorted[index] === entry ? index : this.#sorted.indexOf(entry);
+    this.#horizon = this.#sorted.last;
   }
 }
 
 /** Rows at once, keys when somebody asks. */
 class SortedView implements View {
   readonly rows: readonly Row[];
-  readonly #entries: readonly Entry[];
+  readonly #picture: Picture<Entry, Row>;
   #keys: readonly string[] | undefined;
 
-  constructor(sorted: readonly Entry[], limit: number | undefined) {
-    this.#entries = limit === undefined || sorted.length <= limit ? sorted : sorted.slice(0, limit);
-    this.rows = this.#entries.map((entry) => entry.shown);
+  constructor(sorted: SortedList<Entry, Row>, limit: number | undefined) {
+    this.#picture = sorted.picture(limit);
+    this.rows = this.#picture.shown();
   }
 
   get keys(): readonly string[] {
-    this.#keys ??= this.#entries.map((entry) => entry.id);
+    this.#keys ??= this.#picture.items().map((entry) => entry.id);
     return this.#keys;
   }
 }
 
-/** A total order: rows that tie are in the order of their key, without one in the order in which they came. */
+/** A key as text. A single whole number, the most frequent key, takes a short way to the same text. */
+function idOf(key: readonly Value[]): string {
+  const [first] = key;
+  return key.length === 1 && Number.isInteger(first) ? `[${first}]` : JSON.stringify(key);
+}
+
+/**
+ * A total order: rows that tie are in the order of their key, in the direction of the last term (as an index is walked);
+ * without a key in the order in which they came.
+ */
 function compareEntries({ columns, key, order }: Shape): Compare<Entry> {
   const terms = order.map(({ column, descending }) => {
     const found = findColumn(columns, column);
     return { name: found?.name ?? column, compare: compareIn(found), sign: descending ? -1 : 1 };
   });
+  const down = order.at(-1)?.descending ? -1 : 1;
   const ties = key.map((name) => compareIn(findColumn(columns, name)));
   return (a, b) => {
     for (const { name, compare, sign } of terms) {
@@ -300,75 +304,9 @@ function compareEntries({ columns, key, order }: Shape): Compare<Entry> {
     for (let index = 0; index < ties.length; index++) {
       const result = ties[index]?.(a.key[index], b.key[index]) ?? 0;
       if (result !== 0) {
-        return result;
+        return result * down;
       }
     }
     return ties.length > 0 ? compareText(a.id, b.id) : a.turn - b.turn;
   };
-}
-
-/** The first index whose entry is not before `entry`. */
-function lowerBound<T>(sorted: readonly T[], entry: T, compare: Compare<T>): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compare(sorted[middle] as T, entry) < 0) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
-/** Without what stands at the ascending `indexes`. */
-function without<T>(list: readonly T[], indexes: readonly number[]): readonly T[] {
-  if (indexes.length === 0) {
-    return list;
-  }
-  const rest: T[] = [];
-  let from = 0;
-  for (const index of indexes) {
-    copyInto(rest, list, from, index);
-    from = index + 1;
-  }
-  copyInto(rest, list, from, list.length);
-  return rest;
-}
-
-/** Two sorted lists as one. */
-function merge<T>(list: readonly T[], added: readonly T[], compare: Compare<T>): readonly T[] {
-  if (added.length === 0 || list.length === 0) {
-    return added.length === 0 ? list : added;
-  }
-  const merged: T[] = [];
-  let from = 0;
-  for (const entry of added) {
-    const index = lowerBound(list, entry, compare);
-    copyInto(merged, list, from, index);
-    merged.push(entry);
-    from = index;
-  }
-  copyInto(merged, list, from, list.length);
-  return merged;
-}
-
-function copyInto<T>(target: T[], source: readonly T[], from: number, to: number): void {
-  for (let index = from; index < to; index++) {
-    target.push(source[index] as T);
-  }
-}
-
-function sameStart(a: readonly Entry[], b: readonly Entry[], limit: number | undefined): boolean {
-  const length = Math.min(limit ?? Infinity, a.length);
-  if (length !== Math.min(limit ?? Infinity, b.length)) {
-    return false;
-  }
-  for (let index = 0; index < length; index++) {
-    if (a[index] !== b[index]) {
-      return false;
-    }
-  }
-  return true;
 }

@@ -68,11 +68,15 @@ export interface Subscription {
   readonly id: string;
   readonly spec: Subscribe;
   readonly phase: 'unsent' | 'asked' | 'live' | 'resting';
-  /** Where to resume: the position of the last message about this subscription. */
+  /**
+   * Where to resume: up to here everything was handed on.
+   *
+   * Never within a transaction: after a resume in its midst nobody could tell whether it had ended.
+   */
   readonly since: Position | undefined;
   /** A snapshot has begun and is not complete. */
   readonly filling: boolean;
-  /** Changes of a transaction whose end has not come. Kept when the connection is lost: `since` is after them. */
+  /** Changes of a transaction whose end has not come. They are after `since`, so they come again when they are lost. */
   readonly pending: Pending | undefined;
   /** How often in a row the server said `unavailable`. */
   readonly rests: number;
@@ -105,7 +109,13 @@ export function ask(subscription: Subscription): readonly [Subscription, ClientM
 /** The connection is gone. */
 export function suspend(subscription: Subscription, problem: Problem | undefined): Step {
   const told = subscription.phase !== 'unsent';
-  const next: Subscription = { ...subscription, phase: 'unsent', filling: false, restUntil: undefined };
+  const next: Subscription = {
+    ...subscription,
+    phase: 'unsent',
+    filling: false,
+    pending: undefined,
+    restUntil: undefined,
+  };
   return [next, told ? [{ type: 'suspended', problem }] : []];
 }
 
@@ -115,6 +125,7 @@ export function rest(subscription: Subscription, until: number, problem: Problem
     ...subscription,
     phase: 'resting',
     filling: false,
+    pending: undefined,
     rests: subscription.rests + 1,
     restUntil: until,
   };
@@ -123,7 +134,8 @@ export function rest(subscription: Subscription, until: number, problem: Problem
 
 /** Everything up to `position` has been sent on this subscription. */
 export function reach(subscription: Subscription, position: Position): Step {
-  if (subscription.phase !== 'live' || subscription.since === position) {
+  const { phase, since, pending } = subscription;
+  if (phase !== 'live' || since === position || pending !== undefined) {
     return [subscription, []];
   }
   return [{ ...subscription, since: position }, [{ type: 'reached', position }]];
@@ -170,7 +182,7 @@ function receiveSubscribed(subscription: Subscription, message: SubscribedMessag
     phase: 'live',
     since: message.position,
     filling: false,
-    pending: message.resumed ? subscription.pending : undefined,
+    pending: undefined,
     rests: 0,
   };
   return [next, [{ type: 'subscribed', message }]];
@@ -180,14 +192,15 @@ function receiveLive(
   subscription: Subscription,
   message: Extract<SubscriptionMessage, { type: 'change' | 'commit' | 'message' }>,
 ): Step {
-  const since = message.position ?? subscription.since;
   switch (message.type) {
     case 'change':
-      return receiveChange({ ...subscription, since }, message);
-    case 'commit':
-      return flush({ ...subscription, since });
+      return receiveChange(subscription, message);
+    case 'commit': {
+      const [flushed, deliveries] = flush(subscription);
+      return [{ ...flushed, since: message.position }, deliveries];
+    }
     case 'message':
-      return [{ ...subscription, since }, [{ type: 'message', message }]];
+      return [{ ...subscription, since: message.position ?? subscription.since }, [{ type: 'message', message }]];
   }
 }
 
@@ -215,5 +228,5 @@ function flush(subscription: Subscription): Step {
   for (let link: Pending | undefined = pending; link !== undefined; link = link.before) {
     changes[link.count - 1] = link.change;
   }
-  return [{ ...subscription, pending: undefined }, [{ type: 'changes', changes }]];
+  return [{ ...subscription, since: pending.change.position, pending: undefined }, [{ type: 'changes', changes }]];
 }

@@ -92,10 +92,10 @@ describe('signs of life', () => {
 });
 
 describe('resuming', () => {
-  test('asks for what came after the last message about the subscription', () => {
+  test('asks for what came after the last whole transaction', () => {
     const driver = new Driver().open().live();
     driver.hear(change('1-6', 1, true)).hear(change('1-7', 2, false));
-    expect(since(driver)).toBe('1-7');
+    expect(since(driver)).toBe('1-6');
     driver.hear({ type: 'commit', id: 's1', tx: 2, position: '1-9' });
     expect(since(driver)).toBe('1-9');
     driver.lose().do({ type: 'retry' }).hear(HELLO);
@@ -107,14 +107,16 @@ describe('resuming', () => {
     expect([since(driver, 1), since(driver, 2)]).toEqual(['1-8', undefined]);
   });
 
-  test('half a transaction is kept, and completed by what comes after', () => {
+  test('half a transaction is asked for again, whole', () => {
     const driver = new Driver()
       .open()
       .live()
-      .hear(change('1-6', 1, false));
+      .hear(change('1-6', 1, false))
+      .hear({ type: 'position', position: '1-6' });
     driver.lose().do({ type: 'retry' }).hear(HELLO);
-    expect(sent(driver)).toMatchObject([{ since: '1-6' }]);
-    driver.hear({ type: 'subscribed', id: 's1', position: '1-6', resumed: true }).hear(change('1-7', 1, true));
+    expect(sent(driver)).toMatchObject([{ since: '1-5' }]);
+    driver.hear({ type: 'subscribed', id: 's1', position: '1-5', resumed: true }).hear(change('1-6', 1, false));
+    driver.hear(change('1-7', 1, true));
     expect(driver.effects).toMatchObject([{ delivery: { changes: [{ position: '1-6' }, { position: '1-7' }] } }]);
   });
 

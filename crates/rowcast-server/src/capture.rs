@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::cli::Teardown;
 use crate::config::{Config, DatabaseUrl};
-use crate::serve;
+use crate::{say, serve};
 
 /// `rowcast setup`.
 pub(crate) async fn setup(config: &Config, dry_run: bool) -> anyhow::Result<()> {
@@ -135,7 +135,7 @@ fn copy_own_rows(from: &Connection, to: &Connection) -> anyhow::Result<()> {
 
 fn print(sql: &[String]) {
     for statement in sql {
-        println!("{};", statement.trim().trim_end_matches(';'));
+        say(&format!("{};\n", statement.trim().trim_end_matches(';')));
     }
 }
 

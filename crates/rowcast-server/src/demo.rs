@@ -15,7 +15,7 @@ use crate::cli::Demo;
 use crate::config::Config;
 use crate::listen::Bound;
 use crate::serve::{self, Node};
-use crate::{logs, simulator};
+use crate::{logs, say, simulator};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS readings (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, speed INTEGER NOT NULL);
@@ -66,7 +66,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn welcome(addresses: &[SocketAddr], path: &Path) {
     let Some(address) = addresses.first().map(|address| reachable(*address)) else { return };
     let path = path.display();
-    println!(
+    say(&format!(
         "
 A simulated car drives, and its speed is stored in the table `readings` of {path}.
 
@@ -77,6 +77,7 @@ A simulated car drives, and its speed is stored in the table `readings` of {path
   in words            rowcast tail 'speed > 40' --table readings --url http://{address}
   the raw stream      curl -N http://{address}/stream
 
-Ctrl-C ends it; what was stored stays."
-    );
+Ctrl-C ends it; what was stored stays.
+"
+    ));
 }

@@ -12,6 +12,7 @@ mod serve;
 mod simulator;
 mod tail;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -53,15 +54,20 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Tail(tail) => return tail::run(&tail).await,
         Command::Setup(setup) => capture::setup(&Config::read(&layers(&cli.common))?, setup.dry_run).await?,
         Command::Teardown(teardown) => capture::teardown(&Config::read(&layers(&cli.common))?, &teardown).await?,
-        Command::Config(show) if show.default => print!("{}", config::DEFAULT),
+        Command::Config(show) if show.default => say(config::DEFAULT),
         Command::Config(_) => {
             let layers = layers(&cli.common);
             Config::read(&layers)?;
-            print!("{}", layers.print());
+            say(&layers.print());
         }
-        Command::Version => println!("rowcast {}", env!("CARGO_PKG_VERSION")),
+        Command::Version => say(concat!("rowcast ", env!("CARGO_PKG_VERSION"), "\n")),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints to standard output. Who has closed it does not want to know.
+fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Every layer of the configuration, lowest first.

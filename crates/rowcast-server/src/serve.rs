@@ -24,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Config, DatabaseUrl};
 use crate::listen::{Allowance, Bound, Doorway};
-use crate::{logs, numbers, pages};
+use crate::{logs, numbers, pages, say};
 
 /// `rowcast serve`.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
@@ -110,7 +110,7 @@ impl Node<'_> {
         let router = router.fallback(not_found).layer(CatchPanicLayer::new());
         let doorway = Doorway::open(bound, router, allowance(config));
         for address in &addresses {
-            println!("listening on http://{address}");
+            say(&format!("listening on http://{address}\n"));
         }
         ready(&addresses);
 

@@ -25,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(crate) async fn run(tail: &Tail) -> anyhow::Result<ExitCode> {
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut follow = Follow {
-        client: Client::builder().connect_timeout(Duration::from_secs(10)).build()?,
+        client: client(&tail.url)?,
         url: address(tail)?,
         position: tail.since.map(|position| position.to_string()),
         began: false,
@@ -34,6 +34,15 @@ pub(crate) async fn run(tail: &Tail) -> anyhow::Result<ExitCode> {
         left: tail.count,
     };
     follow.run(tail).await
+}
+
+fn client(url: &Url) -> anyhow::Result<Client> {
+    let mut client = Client::builder().connect_timeout(Duration::from_secs(10));
+    // No proxy of the environment can reach this machine's own ports.
+    if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+        client = client.no_proxy();
+    }
+    Ok(client.build()?)
 }
 
 fn address(tail: &Tail) -> anyhow::Result<Url> {

@@ -34,6 +34,8 @@ pub use error::FilterError;
 const TEXT_BYTES_MAX: usize = 8192;
 /// Parentheses inside parentheses.
 const DEPTH_MAX: usize = 64;
+/// Conditions on conditions: `NOT (a AND (b IS TRUE))` has four levels. SQLite stops at 1,000, its own counted in.
+const LEVELS_MAX: usize = 100;
 /// Columns, values and operators of one filter, claims' lists included.
 const NODES_MAX: usize = 4096;
 

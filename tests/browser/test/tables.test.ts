@@ -123,7 +123,7 @@ describe('the grid', () => {
   });
 
   it('copes with names that need quotes', async () => {
-    const page = await table('odd "name"');
+    const page = await table('"odd ""name"""');
     expect(await column(page, 1)).toEqual(['x']);
     await page.getByRole('columnheader', { name: /a b/ }).getByRole('button').click();
     server.sql(`insert into "odd ""name""" values ('w', 0)`);

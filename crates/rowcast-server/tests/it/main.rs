@@ -3,4 +3,5 @@
 mod commands;
 mod demo;
 mod doors;
+mod ingest;
 mod program;

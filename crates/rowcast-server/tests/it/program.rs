@@ -101,5 +101,5 @@ impl Running {
 pub(crate) fn client() -> reqwest::Client {
     // A second test may have installed it a moment before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    reqwest::Client::builder().build().expect("a client")
+    reqwest::Client::builder().no_proxy().build().expect("a client")
 }

@@ -7,6 +7,8 @@ use super::error::Span;
 pub(super) struct Expr {
     pub(super) kind: Kind,
     pub(super) span: Span,
+    /// Levels of conditions, this one included.
+    depth: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -108,13 +110,28 @@ impl Op {
 }
 
 impl Expr {
+    pub(super) fn new(kind: Kind, span: Span) -> Self {
+        let depth = 1 + kind.inner().iter().map(|inner| inner.depth).max().unwrap_or(0);
+        Self { kind, span, depth }
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// Whether it stands for a value, and not for a condition.
     pub(super) fn is_operand(&self) -> bool {
         matches!(self.kind, Kind::Literal(_) | Kind::Name(_) | Kind::Json { .. })
     }
+}
 
-    /// The same denied, if `deny`.
-    pub(super) fn negated_if(self, deny: bool) -> Self {
-        if deny { Expr { span: self.span, kind: Kind::Not(Box::new(self)) } } else { self }
+impl Kind {
+    /// The conditions that it is made of.
+    fn inner(&self) -> &[Expr] {
+        match self {
+            Kind::And(terms) | Kind::Or(terms) => terms,
+            Kind::Not(inner) | Kind::IsNull(inner) | Kind::Is { subject: inner, .. } => std::slice::from_ref(inner),
+            _ => &[],
+        }
     }
 }

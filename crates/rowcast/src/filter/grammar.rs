@@ -12,7 +12,7 @@ use sqlparser::tokenizer::Token;
 use super::error::{FilterError, Span};
 use super::expr::{Expr, Kind, Op};
 use super::token::Tokens;
-use super::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
+use super::{DEPTH_MAX, LEVELS_MAX, NODES_MAX, TEXT_BYTES_MAX};
 use refuse::refuse;
 
 /// Reads a whole filter.
@@ -52,7 +52,16 @@ impl Grammar<'_> {
             let message = format!("the filter has more than {NODES_MAX} columns, values and operators");
             return Err(FilterError::at(span, message));
         }
-        Ok(Expr { kind, span })
+        let expr = Expr::new(kind, span);
+        if expr.depth() > LEVELS_MAX {
+            return Err(FilterError::at(span, format!("conditions on conditions, more than {LEVELS_MAX} deep")));
+        }
+        Ok(expr)
+    }
+
+    fn negated_if(&mut self, negated: bool, found: Expr) -> Result<Expr, FilterError> {
+        let span = found.span;
+        if negated { self.node(Kind::Not(Box::new(found)), span) } else { Ok(found) }
     }
 
     fn or(&mut self) -> Result<Expr, FilterError> {
@@ -155,7 +164,7 @@ impl Grammar<'_> {
         self.close()?;
         let span = subject.span.to(self.tokens.last_span());
         let found = self.node(Kind::In { subject: Box::new(subject), list: vec![list] }, span)?;
-        Ok(found.negated_if(negated))
+        self.negated_if(negated, found)
     }
 
     fn is(&mut self, subject: Expr) -> Result<Expr, FilterError> {
@@ -167,7 +176,7 @@ impl Grammar<'_> {
             if self.tokens.eat_word(word) {
                 let span = subject.span.to(self.tokens.last_span());
                 let found = self.node(Kind::Is { subject: Box::new(subject), truth }, span)?;
-                return Ok(found.negated_if(negated));
+                return self.negated_if(negated, found);
             }
         }
         if self.tokens.eat_word("distinct") {
@@ -180,7 +189,7 @@ impl Grammar<'_> {
     fn is_null(&mut self, subject: Expr, negated: bool) -> Result<Expr, FilterError> {
         let span = subject.span.to(self.tokens.last_span());
         let found = self.node(Kind::IsNull(Box::new(subject)), span)?;
-        Ok(found.negated_if(negated))
+        self.negated_if(negated, found)
     }
 
     /// `a IS DISTINCT FROM b`, the words up to DISTINCT being read.
@@ -192,7 +201,7 @@ impl Grammar<'_> {
         let right = self.value_operand()?;
         let span = left.span.to(right.span);
         let found = self.node(Kind::Same { left: Box::new(left), right: Box::new(right) }, span)?;
-        Ok(found.negated_if(!same))
+        self.negated_if(!same, found)
     }
 
     /// Takes `[NOT]` and the word after it, if they begin IN, BETWEEN, LIKE or NOT NULL.
@@ -227,7 +236,8 @@ impl Grammar<'_> {
             Form::Like | Form::Null => self.like(subject)?,
         };
         let span = start.to(self.tokens.last_span());
-        Ok(self.node(kind, span)?.negated_if(negated))
+        let found = self.node(kind, span)?;
+        self.negated_if(negated, found)
     }
 
     /// `(1, 2)`, `()`, or a list of the claims without parentheses.

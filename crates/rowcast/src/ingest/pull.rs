@@ -71,6 +71,8 @@ impl HttpPull {
     pub fn start(self, to: Ingest) -> Result<Pulling, reqwest::Error> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("rowcast/", env!("CARGO_PKG_VERSION")))
+            // A library reads no environment, which is where reqwest would look for a proxy.
+            .no_proxy()
             .connect_timeout(Duration::from_secs(10))
             .tcp_keepalive(Duration::from_secs(15))
             .build()?;
@@ -78,7 +80,7 @@ impl HttpPull {
         let stop = CancellationToken::new();
         let (rows, queue) = mpsc::channel(QUEUE);
         let writer = tokio::spawn(write(to, self.table.clone(), queue, Arc::clone(&board), stop.clone()));
-        let reader = Reader { pull: self, client, rows, board: Arc::clone(&board), last_event_id: None };
+        let reader = Reader { pull: self, client, rows, board: Arc::clone(&board), last_event_id: None, trouble: None };
         let stopped = stop.clone();
         // Its end closes the queue, and that ends the writer.
         let reader = tokio::spawn(async move {
@@ -132,6 +134,8 @@ struct Reader {
     rows: mpsc::Sender<Vec<Record>>,
     board: Arc<Board>,
     last_event_id: Option<Box<str>>,
+    /// What ended the last connection.
+    trouble: Option<String>,
 }
 
 /// Why a connection is over.
@@ -175,8 +179,15 @@ impl Reader {
                 backoff.at_least(retry);
             }
             let pause = backoff.next();
-            tracing::debug!(source = %self.pull.name, ?pause, problem, "stream ended, connecting again");
-            self.board.disconnected(problem);
+            match &problem {
+                // Once for each trouble, not for each attempt.
+                Some(message) if self.trouble != problem => {
+                    tracing::warn!(source = %self.pull.name, "the stream is away and is tried again: {message}");
+                }
+                _ => tracing::debug!(source = %self.pull.name, ?pause, "the stream ended and is connected again"),
+            }
+            self.board.disconnected(problem.clone());
+            self.trouble = problem;
             tokio::time::sleep(pause).await;
             self.board.reconnecting();
         }

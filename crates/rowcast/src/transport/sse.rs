@@ -49,11 +49,12 @@ pub(super) async fn stream(
     let mut session = Session::open(doors.node.clone(), Wire::Sse, "sse", remote)?;
     session.subscribe(subscription(wish, last_event_id(&headers)?)?)?;
     // The first words decide whether there is a stream at all.
-    let mut first = vec![Bytes::from(format!("retry: {RETRY_MS}\n\n"))];
+    let mut first = Vec::new();
     let opened = session.next(&mut first).await;
     if let Some(problem) = session.failure() {
         return Err(Refusal(problem.clone()));
     }
+    first.insert(0, Bytes::from(format!("retry: {RETRY_MS}\n\n")));
     let state = Streaming { session: Some(session), pending: opened.err(), first: Some(first) };
     let body = Body::from_stream(stream::unfold(state, next_chunk));
     let headers = [

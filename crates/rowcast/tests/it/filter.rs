@@ -209,6 +209,8 @@ fn lists_and_chains_of_thousands_are_pushed_down() {
         vec!["c0<9"; 900].join(" and "),
         format!("{}c0<9{}", "(".repeat(64), ")".repeat(64)),
         format!("{}(c0<9)", "not ".repeat(2000)),
+        format!("c0<9{}", " is true".repeat(95)),
+        format!("{}c0<9{}", "(c0<9 or c0<9 or c0<9 and (".repeat(32), "))".repeat(32)),
     ] {
         stage.check(&text, &if text.starts_with("c0 in") { text.clone() } else { "c0 < 9".into() }).expect("equal");
     }

@@ -151,10 +151,10 @@ function IngestSource({ ingest, rate }: { ingest: Ingest; rate: number | undefin
   return (
     <article className="source">
       <header>
-        <Light good={ingest.connected} />
+        <Light good={ingest.connected_since !== null && !ingest.held_back} />
         <h3>{ingest.name}</h3>
         <span className="quiet mono source-url">{ingest.url}</span>
-        <span className="source-lag">{rate === undefined ? '' : `${perSecond(rate)} rows a second`}</span>
+        <span className="source-lag">{ingestState(ingest, rate)}</span>
       </header>
       <dl>
         <dt>Into</dt>
@@ -171,10 +171,10 @@ function IngestSource({ ingest, rate }: { ingest: Ingest; rate: number | undefin
         <details>
           <summary>Rejected lines</summary>
           <ul className="rejects">
-            {ingest.rejects.map((reject) => (
-              <li key={`${reject.line} ${reject.raw}`}>
+            {ingest.rejects.toReversed().map((reject) => (
+              <li key={`${reject.time} ${reject.line}`}>
                 <span>
-                  Line {formatCount(reject.line)}: {reject.reason}
+                  {clock(reject.time)}, line {formatCount(reject.line)}: {reject.reason}
                 </span>
                 <code>{reject.raw}</code>
               </li>
@@ -184,6 +184,17 @@ function IngestSource({ ingest, rate }: { ingest: Ingest; rate: number | undefin
       )}
     </article>
   );
+}
+
+function ingestState({ connected_since: since, held_back: isHeld }: Ingest, rate: number | undefined): string {
+  if (since === null) return 'not connected';
+  if (isHeld) return 'waits for the database';
+  return rate === undefined ? '' : `${perSecond(rate)} rows a second`;
+}
+
+/** A time of today by its clock, another with its date; whole seconds. */
+function clock(ms: number): string {
+  return formatShortTime(Math.trunc(ms / 1000) * 1000, 'ms');
 }
 
 function Sessions({ status }: { status: Status }) {
@@ -251,9 +262,7 @@ function Errors({ errors }: { errors: Status['errors'] }) {
         <ul className="errors">
           {errors.map((error) => (
             <li key={`${error.time_ms} ${error.message}`}>
-              <time dateTime={new Date(error.time_ms).toISOString()}>
-                {formatShortTime(Math.trunc(error.time_ms / 1000) * 1000, 'ms')}
-              </time>
+              <time dateTime={new Date(error.time_ms).toISOString()}>{clock(error.time_ms)}</time>
               <span>{error.message}</span>
             </li>
           ))}

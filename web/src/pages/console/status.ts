@@ -44,12 +44,23 @@ export interface Ingest {
   readonly name: string;
   readonly url: string;
   readonly table: string;
-  readonly connected: boolean;
+  /** Milliseconds since 1970; `null` while there is no connection. */
+  readonly connected_since: number | null;
   readonly rows: number;
   readonly rejected: number;
   readonly reconnects: number;
   readonly last_error: string | null;
-  readonly rejects: readonly { readonly line: number; readonly reason: string; readonly raw: string }[];
+  /** Rows wait because the database does not take them. */
+  readonly held_back: boolean;
+  /** Oldest first. */
+  readonly rejects: readonly Reject[];
+}
+
+export interface Reject {
+  readonly time: number;
+  readonly line: number;
+  readonly reason: string;
+  readonly raw: string;
 }
 
 export interface Totals {

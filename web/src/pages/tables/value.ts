@@ -48,5 +48,6 @@ export function fullValue(value: Value | undefined): string {
 function shortBytes(text: string): string {
   const bytes = (text.length - 2) / 2;
   const start = text.slice(2, 2 + SHORT_BYTES);
-  return `${formatCount(bytes)} ${bytes === 1 ? 'byte' : 'bytes'} ${start}${text.length - 2 > SHORT_BYTES ? '…' : ''}`;
+  const more = text.length - 2 > SHORT_BYTES ? '…' : '';
+  return `${formatCount(bytes)} ${bytes === 1 ? 'byte' : 'bytes'} ${start}${more}`.trim();
 }

@@ -213,7 +213,13 @@ impl Tries {
     async fn again(&mut self, error: StoreError) -> Result<(), StoreError> {
         let since = *self.since.get_or_insert_with(Instant::now);
         match &self.patience {
-            Patience::Forever(problem) => *problem.lock() = Some(error.to_string()),
+            Patience::Forever(problem) => {
+                let message = error.to_string();
+                let before = problem.lock().replace(message.clone());
+                if before.as_ref() != Some(&message) {
+                    tracing::warn!("the database takes no rows, which wait: {message}");
+                }
+            }
             Patience::For(limit) => {
                 let may_help = matches!(error, StoreError::Unavailable(_) | StoreError::Altered(_));
                 if !may_help || since.elapsed() + self.pause > *limit {
@@ -230,6 +236,7 @@ impl Tries {
     fn done(&self) {
         if let (Patience::Forever(problem), Some(_)) = (&self.patience, self.since) {
             *problem.lock() = None;
+            tracing::info!("the database takes rows again");
         }
     }
 }

@@ -186,6 +186,8 @@ fn too_much_is_refused_at_once() {
     ] {
         assert!(bind(&text).is_err());
     }
+    let deep = format!("id{}", " isnull".repeat(1000));
+    assert_eq!(bind(&deep).expect_err("too deep").message, "conditions on conditions, more than 100 deep");
     accept(&format!("{}id", "not ".repeat(2000)));
     accept(&vec!["id"; 1300].join(" or "));
 }
@@ -199,4 +201,17 @@ fn lists_in_the_claims_are_bounded() {
     let error = bind("id in claims.many").expect_err("too many");
     assert_eq!(error.message, "the claims have lists of more than 4096 values");
     assert!(bind("id in claims.few or id in claims.few").is_err());
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_filters() {
+    let text = include_str!("../../../../../docs/filters.md");
+    let start = text.find("## What can be written").expect("the section");
+    let section = &text[start..text.find("**Names**").expect("its end")];
+    let spans = section.split('`').skip(1).step_by(2);
+    let examples: Vec<_> = spans.filter(|span| span.contains(' ') && span.starts_with(char::is_lowercase)).collect();
+    assert!(examples.len() > 20, "{examples:?}");
+    for example in examples {
+        assert!(Filter::parse(example).is_ok(), "{example}");
+    }
 }

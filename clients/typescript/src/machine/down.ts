@@ -1,0 +1,95 @@
+/**
+ * The way down: a carrier is gone, and when the next one is tried.
+ */
+import type { ServerMessage } from '../protocol.ts';
+import { loseSent } from '../requests.ts';
+import { type Problem, suspend } from '../subscription.ts';
+import {
+  backoffMs,
+  chain,
+  type Effect,
+  hasCarrier,
+  initial,
+  type Moment,
+  NONE,
+  type State,
+  type Step,
+  tell,
+} from './state.ts';
+
+/** A connection that stood this long was a good one: the waiting begins anew. */
+export const STABLE_MS = 5_000;
+/** Waiting for the server longer than it says itself makes no sense; longer than this, neither. */
+const COME_BACK_MAX_MS = 300_000;
+
+/** The carrier has ended by itself. */
+export function lose(state: State, problem: Problem, moment: Moment): Step {
+  if (state.phase !== 'connecting' && state.phase !== 'open') {
+    return [state, NONE];
+  }
+  return down(state, problem, moment, 0);
+}
+
+/** Ends a carrier that is of no use any more. */
+export function giveUp(state: State, problem: Problem, moment: Moment): Step {
+  const disconnect: Effect = { do: 'disconnect', carrier: state.carrier };
+  const [next, effects] = lose(state, problem, moment);
+  return [next, [disconnect, ...effects]];
+}
+
+/** The server has said when to come back. */
+export function comeBack(state: State, message: ServerMessage & { type: 'close' }, moment: Moment): Step {
+  const problem = { code: message.reason, message: message.message };
+  const wait = Math.min(Math.max(0, message.retry_ms), COME_BACK_MAX_MS);
+  const disconnect: Effect = { do: 'disconnect', carrier: state.carrier };
+  const [next, effects] = down(state, problem, moment, wait);
+  return [next, [disconnect, ...effects]];
+}
+
+function attemptAfter(state: State, moment: Moment): number {
+  const stood = state.phase === 'open' && moment.at - state.openedAt >= STABLE_MS;
+  return stood ? 1 : state.attempt + 1;
+}
+
+function down(state: State, problem: Problem, moment: Moment, waitMs: number): Step {
+  const attempt = attemptAfter(state, moment);
+  const delay = waitMs + backoffMs(state.settings, attempt - 1, moment.random);
+  const [suspended, deliveries] = suspendAll(state, problem);
+  const [requests, answers] = loseSent(suspended.requests);
+  const { phase, retry } = state.network
+    ? { phase: 'waiting' as const, retry: moment.at + delay }
+    : { phase: 'offline' as const, retry: moment.at + Math.max(delay, state.settings.backoffCapMs) };
+  const next: State = {
+    ...suspended,
+    phase,
+    attempt,
+    problem,
+    requests,
+    hello: undefined,
+    deadlines: { retry },
+    leaving: new Set(),
+  };
+  return [next, [...deliveries, ...answers]];
+}
+
+function suspendAll(state: State, problem: Problem | undefined): Step {
+  let result: Step = [state, NONE];
+  for (const [handle, subscription] of state.subscriptions) {
+    result = chain(result, (next) => tell(next, handle, suspend(subscription, problem)));
+  }
+  return result;
+}
+
+/** The program has ended it, for good. */
+export function close(state: State): Step {
+  const problem = { code: 'closed', message: 'the connection was closed by the program' };
+  const effects: Effect[] = hasCarrier(state) ? [{ do: 'disconnect', carrier: state.carrier }] : [];
+  for (const handle of state.subscriptions.keys()) {
+    effects.push({ do: 'deliver', handle, delivery: { type: 'failed', problem } });
+  }
+  for (const { ref, sent } of state.requests.values()) {
+    effects.push({ do: 'answer', ref, answer: { type: 'refused', problem: { ...problem, uncertain: sent } } });
+  }
+  const { settings, network, carrier } = state;
+  return [{ ...initial(settings, network), phase: 'closed', carrier }, effects];
+}
