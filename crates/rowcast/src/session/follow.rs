@@ -66,7 +66,12 @@ pub(super) enum Step {
 /// The session is gone, or has unsubscribed.
 struct Gone;
 
-type Sender = mpsc::Sender<(SubscriptionKey, Step)>;
+/// A step, and the subscription that it is about.
+///
+/// In a box because the channel keeps room for 32 of them from the start: 7 kB for each connection otherwise.
+pub(super) type Sent = Box<(SubscriptionKey, Step)>;
+
+type Sender = mpsc::Sender<Sent>;
 
 /// Runs until the hub can carry on, the subscription fails, or nobody listens.
 pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: SubscriptionKey, steps: Sender) {
@@ -75,10 +80,10 @@ pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: 
     match way.walk(start).await {
         Ok(Ok(())) => {
             let ready = Step::Ready(Box::new(way.follow));
-            let _ = way.steps.send((key, ready)).await;
+            let _ = way.steps.send(Box::new((key, ready))).await;
         }
         Ok(Err(problem)) => {
-            let _ = way.steps.send((key, Step::Failed(problem))).await;
+            let _ = way.steps.send(Box::new((key, Step::Failed(problem)))).await;
         }
         Err(Gone) => {}
     }
@@ -302,7 +307,7 @@ impl Way {
     }
 
     async fn send(&self, step: Step) -> Result<(), Gone> {
-        self.steps.send((self.key, step)).await.map_err(|_| Gone)
+        self.steps.send(Box::new((self.key, step))).await.map_err(|_| Gone)
     }
 }
 
