@@ -52,6 +52,7 @@ pub(super) enum Start {
 
 /// What the task has for its session.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "replies are rare, and steps are few at a time")]
 pub(super) enum Step {
     /// Frames, with the position of the event that each is about.
     Frames(Vec<Frame>),
