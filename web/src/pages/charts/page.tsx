@@ -6,12 +6,12 @@ import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { guessTimeColumn } from '../../chart/column';
 import type { FeedQuery } from '../../chart/row';
 import { FeedSwitch, type Feeds } from '../../chart/switch';
-import { type ChartView, formatView, parseView } from '../../chart/view';
+import { type ChartView, type FullView, formatView, parseView } from '../../chart/view';
 import { navigate, useAddress } from '../../shell/router';
 import { Command, Empty, Skeleton } from '../../ui/empty';
 import { type Sample, useSample, useTables } from '../../ui/schema';
 import { SourceBar, ViewBar } from './bars';
-import { type Choice, chooseColumns, chooseTable, feedQuery } from './choose';
+import { type Choice, chooseColumns, chooseTable, feedQuery, fullView } from './choose';
 import { Picture } from './picture';
 
 export type Change = (part: Partial<ChartView>, how?: 'push' | 'replace') => void;
@@ -39,16 +39,17 @@ interface ChartProps {
   readonly sample: Sample;
 }
 
-function Chart({ view, tables, table, sample }: ChartProps) {
+function Chart({ view: asked, tables, table, sample }: ChartProps) {
   const [pausedHere, setPausedHere] = useState<number | null>(null);
-  const choice = useMemo(() => chooseColumns(view, table, sample), [view, table, sample]);
+  const choice = useMemo(() => chooseColumns(asked, table, sample), [asked, table, sample]);
+  const view = useMemo(() => fullView(asked, table, choice, sample), [asked, table, choice, sample]);
+  useResolved(view);
   const query = useMemo(() => feedQuery(view, table, choice, pausedHere), [view, table, choice, pausedHere]);
   const { shown, wanted } = useFeeds(query);
   const error = useFeedError(wanted);
-  const full = useResolved(view, table, choice);
   const change: Change = (part, how = 'push') => {
     if (part.at !== undefined) setPausedHere(part.at);
-    navigate(`/charts${formatView({ ...full, ...part })}`, how);
+    navigate(`/charts${formatView({ ...view, ...part })}`, how);
   };
   const isFilterError = error !== null && (error.at !== undefined || error.code === 'bad_filter' || view.where !== '');
   return (
@@ -79,7 +80,7 @@ function Chart({ view, tables, table, sample }: ChartProps) {
 
 interface BodyProps {
   readonly table: Table;
-  readonly view: ChartView;
+  readonly view: FullView;
   readonly choice: Choice;
   readonly sample: Sample;
   readonly shown: Feeds['shown'];
@@ -115,15 +116,12 @@ function useFeedError(feed: Feeds['wanted']): RowcastErrorLike | null {
   return useSyncExternalStore(feed?.subscribe ?? noSubscription, () => feed?.getSnapshot().error ?? null);
 }
 
-/** The view with every guess spelled out, also in the address, so that a copied link says it all. */
-function useResolved(view: ChartView, table: Table, choice: Choice): ChartView {
-  const { time, values } = choice;
-  const full = { ...view, table: table.name, time, values: [...values], group: choice.group };
-  const to = `/charts${formatView(full)}`;
+/** Puts every guess into the address, so that a copied link says it all. */
+function useResolved(view: FullView): void {
+  const to = `/charts${formatView(view)}`;
   useEffect(() => {
     if (/^\/(charts\/?)?$/.test(location.pathname)) navigate(to, 'replace');
   }, [to]);
-  return full;
 }
 
 function Loading({ error }: { error: RowcastErrorLike | null }) {
