@@ -283,12 +283,16 @@ function idOf(key: readonly Value[]): string {
   return key.length === 1 && Number.isInteger(first) ? `[${first}]` : JSON.stringify(key);
 }
 
-/** A total order: rows that tie are in the order of their key, without one in the order in which they came. */
+/**
+ * A total order: rows that tie are in the order of their key, in the direction of the last term (as an index is walked);
+ * without a key in the order in which they came.
+ */
 function compareEntries({ columns, key, order }: Shape): Compare<Entry> {
   const terms = order.map(({ column, descending }) => {
     const found = findColumn(columns, column);
     return { name: found?.name ?? column, compare: compareIn(found), sign: descending ? -1 : 1 };
   });
+  const down = order.at(-1)?.descending ? -1 : 1;
   const ties = key.map((name) => compareIn(findColumn(columns, name)));
   return (a, b) => {
     for (const { name, compare, sign } of terms) {
@@ -300,7 +304,7 @@ function compareEntries({ columns, key, order }: Shape): Compare<Entry> {
     for (let index = 0; index < ties.length; index++) {
       const result = ties[index]?.(a.key[index], b.key[index]) ?? 0;
       if (result !== 0) {
-        return result;
+        return result * down;
       }
     }
     return ties.length > 0 ? compareText(a.id, b.id) : a.turn - b.turn;

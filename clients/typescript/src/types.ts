@@ -76,7 +76,7 @@ export interface TableOptions {
   readonly where?: string | undefined;
   /** The columns that are wanted; all unless given. */
   readonly columns?: readonly string[] | undefined;
-  /** SQL's ORDER BY: `time desc, id`. By key unless given. Rows that tie are in the order of their key. */
+  /** SQL's ORDER BY: `time desc, id`. By key unless given. Rows that tie are in the order of their key, in the last term's direction. */
   readonly orderBy?: string | undefined;
   /** At most so many rows. All unless given. */
   readonly limit?: number | undefined;

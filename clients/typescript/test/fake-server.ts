@@ -99,7 +99,8 @@ export class FakeServer {
 
   select({ where, snapshot }: Pick<Subscription, 'where' | 'snapshot'>): Item[] {
     const { order_by, limit } = typeof snapshot === 'object' ? snapshot : {};
-    const order = [...parseOrderBy(order_by ?? ''), { column: 'id', descending: false }];
+    const asked = parseOrderBy(order_by ?? '');
+    const order = [...asked, { column: 'id', descending: asked.at(-1)?.descending ?? false }];
     const compare = (a: Row, b: Row) => {
       const results = order.map(
         ({ column, descending }) => compareValues(a[column], b[column]) * (descending ? -1 : 1),

@@ -42,7 +42,8 @@ class Table {
           return descending ? -result : result;
         }
       }
-      return Number(a.id) - Number(b.id);
+      const ties = Number(a.id) - Number(b.id);
+      return shape.order.at(-1)?.descending ? -ties : ties;
     };
     return [...this.rows.values()].sort(compare).slice(0, limit);
   }

@@ -137,6 +137,14 @@ fn check_usable(path: &Path, connection: &Connection, settings: &SqliteSettings)
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .and_then(|mode| connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(mode)))
         .map_err(|error| explain(path, error))?;
+    let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0))?;
+    if encoding != "UTF-8" {
+        return Err(Failure::stop(format!(
+            "`{}` keeps its text as {encoding}, whose order differs from that of UTF-8; Rowcast needs a UTF-8 database: dump it \
+             and load it into a new one",
+            path.display()
+        )));
+    }
     if connection.is_readonly("main")? {
         return Err(Failure::stop(format!(
             "the database file `{}` can only be read; Rowcast must be able to write to it and to its folder",
@@ -206,6 +214,15 @@ mod tests {
         let text = folder.path().join("text.db");
         std::fs::write(&text, "this is not a database ".repeat(100)).expect("a file");
         check_refused(&text, &settings, "is not a SQLite database");
+    }
+
+    #[test]
+    fn another_encoding_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.db");
+        let sql = "PRAGMA encoding='UTF-16le'; CREATE TABLE t(a)";
+        Connection::open(&path).and_then(|c| c.execute_batch(sql)).expect("a database");
+        check_refused(&path, &SqliteSettings::default(), "UTF-16le");
     }
 
     #[test]

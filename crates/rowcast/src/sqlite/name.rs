@@ -8,11 +8,6 @@ pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text in SQL's single quotes.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// Whether `name` belongs to Rowcast or to SQLite itself.
 pub(crate) fn is_internal(name: &str) -> bool {
     let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
@@ -73,7 +68,6 @@ mod tests {
     #[test]
     fn quotes_are_doubled() {
         assert_eq!(quote("a\"b"), "\"a\"\"b\"");
-        assert_eq!(literal("it's"), "'it''s'");
     }
 
     #[test]

@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rowcast::event::TableName;
+use rowcast::ingest::Format;
 use rowcast::ingest::pull::{HttpPull, Pulling};
-use rowcast::ingest::{Format, Ingest};
 use rowcast::store::StoreError;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -67,7 +67,7 @@ impl Source {
         let url = format!("http://{}/stream", self.address).parse().expect("a URL");
         let mut pull = HttpPull::new("simulator", url, TableName::bare("readings"));
         change(&mut pull);
-        pull.start(Ingest::new(scratch.clone(), scratch.clone(), "main")).expect("a client")
+        pull.start(scratch.ingest()).expect("a client")
     }
 }
 
@@ -92,7 +92,7 @@ impl Connection {
 #[tokio::test]
 async fn ndjson_that_calls_itself_an_event_stream_is_read_however_it_is_cut() {
     let mut source = Source::start("text/event-stream").await;
-    let scratch = Scratch::new();
+    let scratch = Scratch::new().await;
     let pulling = source.pull(&scratch);
     let connection = source.connection().await;
     connection.send("{\"time\":\"1\",\"speed\":\"37\"}\n{\"time\":\"2\",\"sp");
@@ -108,7 +108,7 @@ async fn ndjson_that_calls_itself_an_event_stream_is_read_however_it_is_cut() {
 #[tokio::test]
 async fn a_bad_line_is_kept_to_be_looked_at_and_the_stream_goes_on() {
     let mut source = Source::start("text/event-stream").await;
-    let scratch = Scratch::new();
+    let scratch = Scratch::new().await;
     let pulling = source.pull(&scratch);
     let connection = source.connection().await;
     connection.send("{\"time\":\"1\",\"speed\":\"NaN\"}\n<html>\n");
@@ -126,7 +126,7 @@ async fn a_bad_line_is_kept_to_be_looked_at_and_the_stream_goes_on() {
 #[tokio::test]
 async fn rejects_are_counted_and_the_last_hundred_kept() {
     let mut source = Source::start("application/x-ndjson").await;
-    let scratch = Scratch::new();
+    let scratch = Scratch::new().await;
     let pulling = source.pull(&scratch);
     let connection = source.connection().await;
     connection.send(&format!("{}{{\"speed\":1}}\n", format!("{}\n", "ü".repeat(300)).repeat(150)));
@@ -141,7 +141,7 @@ async fn rejects_are_counted_and_the_last_hundred_kept() {
 #[tokio::test]
 async fn it_comes_back_after_an_end_and_after_an_error() {
     let mut source = Source::start("text/event-stream").await;
-    let scratch = Scratch::new();
+    let scratch = Scratch::new().await;
     let pulling = source.pull(&scratch);
     let first = source.connection().await;
     first.send("{\"speed\":1}\n");
@@ -162,7 +162,7 @@ async fn it_comes_back_after_an_end_and_after_an_error() {
 #[tokio::test]
 async fn a_source_that_is_down_at_first_is_found_when_it_comes_up() {
     let source = Source::start("text/event-stream").await;
-    let (address, scratch) = (source.address, Scratch::new());
+    let (address, scratch) = (source.address, Scratch::new().await);
     source.down.cancel();
     // The port is free again when a new listener gets it.
     drop(source);
@@ -184,7 +184,7 @@ async fn a_source_that_is_down_at_first_is_found_when_it_comes_up() {
 #[tokio::test]
 async fn real_sse_is_resumed_after_its_last_id() {
     let mut source = Source::start("text/event-stream").await;
-    let scratch = Scratch::new();
+    let scratch = Scratch::new().await;
     let _pulling = source.pull_with(&scratch, |pull| pull.format = Format::Sse);
     let first = source.connection().await;
     assert_eq!(first.last_event_id, None);
@@ -198,7 +198,7 @@ async fn real_sse_is_resumed_after_its_last_id() {
 #[tokio::test]
 async fn silence_is_given_up() {
     let mut source = Source::start("text/event-stream").await;
-    let scratch = Scratch::new();
+    let scratch = Scratch::new().await;
     let pulling = source.pull_with(&scratch, |pull| pull.idle_timeout = Duration::from_millis(50));
     let _silent = source.connection().await;
     let _next = source.connection().await;
@@ -208,7 +208,7 @@ async fn silence_is_given_up() {
 #[tokio::test]
 async fn while_the_database_is_away_rows_wait_and_none_is_lost_or_stored_twice() {
     let mut source = Source::start("text/event-stream").await;
-    let scratch = Scratch::new();
+    let scratch = Scratch::new().await;
     let pulling = source.pull(&scratch);
     let connection = source.connection().await;
     connection.send("{\"speed\":0}\n");
@@ -229,14 +229,14 @@ async fn while_the_database_is_away_rows_wait_and_none_is_lost_or_stored_twice()
 #[tokio::test]
 async fn a_table_that_is_missing_is_waited_for() {
     let mut source = Source::start("text/event-stream").await;
-    let scratch = Scratch::new();
-    scratch.alter(None);
+    let scratch = Scratch::new().await;
+    scratch.sql("ALTER TABLE readings RENAME TO away");
     let pulling = source.pull(&scratch);
     source.connection().await.send("{\"speed\":1}\n");
     while pulling.status().last_error.is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(pulling.status().last_error.as_deref(), Some("there is no table `readings`"));
-    scratch.alter(Some(&["id", "time", "speed", "name"]));
+    scratch.sql("ALTER TABLE away RENAME TO readings");
     scratch.holds(1).await;
 }

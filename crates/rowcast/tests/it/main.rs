@@ -2,6 +2,8 @@
 
 mod filter;
 mod hub;
+mod ingest;
+mod ingest_pull;
 mod log_contract;
 mod log_crash;
 mod log_damage;
@@ -9,6 +11,7 @@ mod log_events;
 mod log_local;
 mod protocol_vectors;
 mod rooms;
+mod scratch;
 mod source_contract;
 mod sqlite;
 mod sqlite_replace;

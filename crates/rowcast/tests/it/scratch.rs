@@ -1,58 +1,98 @@
-//! One table in memory with a log that hears of each insert at once, and a switch that makes it unavailable.
-//!
-//! Stands in for the SQLite store in the tests of `ingest` only.
+//! A table `readings(id, time, speed, name)` in a SQLite file, its source pumped into a log in memory, and a switch that makes the
+//! database fail: what a disk does when it is full no test can ask for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rowcast::event::{Batch, Column, Event, Message, Place, Position, Table, TableName, Value};
+use rowcast::event::{Place, Table, TableName};
 use rowcast::filter::Dialect;
-use rowcast::log::{AppendError, Log, LogStatus, ReadError};
-use rowcast::store::{Insert, Inserted, Select, Series, SeriesQuery, Snapshot, Store, StoreError};
-use tokio::sync::{broadcast, watch};
+use rowcast::ingest::Ingest;
+use rowcast::log::memory::MemoryLog;
+use rowcast::log::{Log, Retention};
+use rowcast::source::Source;
+use rowcast::source::sqlite::{SqliteSettings, SqliteSource};
+use rowcast::store::sqlite::SqliteStore;
+use rowcast::store::{History, Insert, Inserted, Select, SeriesQuery, Snapshot, Store, StoreError};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tokio::sync::watch;
 
-/// The store and the log of one table `readings(id, time, speed, name)`.
+const SCHEMA: &str =
+    "CREATE TABLE readings (id INTEGER PRIMARY KEY, time INTEGER, speed INTEGER CHECK (speed >= 0), name TEXT)";
+
+/// The database, and what was done to it.
 pub(crate) struct Scratch {
-    table: Mutex<Option<Arc<Table>>>,
-    rows: Mutex<Vec<Vec<Option<Value>>>>,
-    batches: Mutex<Vec<usize>>,
-    /// While set, the database answers nothing else.
+    folder: TempDir,
+    store: SqliteStore,
+    log: Arc<MemoryLog>,
+    /// While set, an insert gets no other answer.
     error: Mutex<Option<fn() -> StoreError>>,
+    batches: Mutex<Vec<usize>>,
     attempts: watch::Sender<u64>,
-    count: watch::Sender<usize>,
-    heard: watch::Sender<u64>,
-    place: AtomicU64,
-    deaf: Mutex<bool>,
+    stored: watch::Sender<u64>,
 }
 
 impl Scratch {
-    pub(crate) fn new() -> Arc<Self> {
+    /// With a log that hears of every change.
+    pub(crate) async fn new() -> Arc<Self> {
+        let scratch = Self::deaf().await;
+        let mut source = scratch.source();
+        let log = Arc::clone(&scratch.log);
+        source.start(None).await.expect("started");
+        tokio::spawn(async move {
+            while let Ok(batch) = source.next().await {
+                log.append(batch).await.expect("appended");
+            }
+        });
+        scratch
+    }
+
+    /// With a log that hears of nothing.
+    pub(crate) async fn deaf() -> Arc<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("scratch.db");
+        Connection::open(&path).and_then(|made| made.execute_batch(SCHEMA)).expect("a table");
+        let mut source = SqliteSource::new("main", &path, SqliteSettings::default());
+        source.setup().await.expect("set up");
+        let store = SqliteStore::open(&path, SqliteSettings::default()).expect("opened");
         Arc::new(Self {
-            table: Mutex::new(Some(readings(&["id", "time", "speed", "name"]))),
-            rows: Mutex::default(),
-            batches: Mutex::default(),
+            folder,
+            store,
+            log: Arc::new(MemoryLog::new(Retention::default())),
             error: Mutex::default(),
+            batches: Mutex::default(),
             attempts: watch::Sender::new(0),
-            count: watch::Sender::new(0),
-            heard: watch::Sender::new(0),
-            place: AtomicU64::new(0),
-            deaf: Mutex::new(false),
+            stored: watch::Sender::new(0),
         })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("scratch.db")
+    }
+
+    fn source(&self) -> SqliteSource {
+        SqliteSource::new("main", self.path(), SqliteSettings::default())
+    }
+
+    pub(crate) fn ingest(self: &Arc<Self>) -> Ingest {
+        Ingest::new(Arc::clone(self) as Arc<dyn Store>, Arc::clone(&self.log) as Arc<dyn Log>, "main")
+    }
+
+    pub(crate) fn log(&self) -> &MemoryLog {
+        &self.log
     }
 
     pub(crate) fn fail_with(&self, error: Option<fn() -> StoreError>) {
         *self.error.lock() = error;
     }
 
-    /// The log hears nothing of what is written.
-    pub(crate) fn deafen(&self) {
-        *self.deaf.lock() = true;
-    }
-
-    pub(crate) fn alter(&self, columns: Option<&[&str]>) {
-        *self.table.lock() = columns.map(readings);
+    /// Another program's statements.
+    pub(crate) fn sql(&self, sql: &str) {
+        let other = Connection::open(self.path()).expect("opened");
+        other.busy_timeout(std::time::Duration::from_secs(30)).expect("a timeout");
+        other.execute_batch(sql).expect(sql);
     }
 
     /// Waits for that many attempts to write from now on.
@@ -62,17 +102,17 @@ impl Scratch {
         attempts.wait_for(|n| *n >= from + more).await.expect("the store lives");
     }
 
-    /// Waits until so many rows stand.
-    pub(crate) async fn holds(&self, rows: usize) {
-        self.count.subscribe().wait_for(|n| *n >= rows).await.expect("the store lives");
+    /// Waits until so many rows were stored.
+    pub(crate) async fn holds(&self, rows: u64) {
+        self.stored.subscribe().wait_for(|n| *n >= rows).await.expect("the store lives");
     }
 
-    /// The values of one column, in the order they were stored; `-` for a default.
+    /// The values of one column as text, in the order they were stored; `-` for NULL.
     pub(crate) fn column(&self, name: &str) -> Vec<String> {
-        let table = self.table.lock().clone().expect("a table");
-        let index = table.column(name).expect("a column");
-        let json = |value: &Option<Value>| value.as_ref().map_or("-".into(), Value::to_json);
-        self.rows.lock().iter().map(|row| json(&row[index])).collect()
+        let connection = Connection::open(self.path()).expect("opened");
+        let sql = format!("SELECT coalesce(cast({name} AS text), '-') FROM readings ORDER BY id");
+        let mut rows = connection.prepare(&sql).expect("a query");
+        rows.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("texts")
     }
 
     pub(crate) fn batches(&self) -> Vec<usize> {
@@ -80,110 +120,42 @@ impl Scratch {
     }
 }
 
-fn readings(columns: &[&str]) -> Arc<Table> {
-    let declared = |name: &str| if name == "name" { "TEXT" } else { "INTEGER" };
-    let columns = columns.iter().map(|name| Column { name: (*name).into(), declared: declared(name).into() }).collect();
-    Arc::new(Table { name: TableName::bare("readings"), columns, key: vec![0] })
-}
-
 #[async_trait]
 impl Store for Scratch {
     fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
+        self.store.dialect()
     }
 
     async fn tables(&self) -> Result<Vec<Arc<Table>>, StoreError> {
-        Ok(self.table.lock().iter().cloned().collect())
+        self.store.tables().await
     }
 
     async fn table(&self, name: &TableName) -> Result<Arc<Table>, StoreError> {
-        let table = self.table.lock().clone();
-        table.filter(|table| table.name == *name).ok_or_else(|| StoreError::UnknownTable(name.clone()))
+        self.store.table(name).await
     }
 
-    /// Refuses a row whose speed is negative, as a CHECK would.
-    async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError> {
-        self.attempts.send_modify(|n| *n += 1);
-        tokio::task::yield_now().await;
-        if let Some(error) = *self.error.lock() {
-            return Err(error());
-        }
-        let table = self.table(&insert.table.name).await?;
-        if table != insert.table {
-            return Err(StoreError::Altered(table.name.clone()));
-        }
-        let mut rejected = Vec::new();
-        let mut rows = self.rows.lock();
-        for (index, cells) in insert.rows.iter().enumerate() {
-            let mut row = vec![None; table.columns.len()];
-            cells.iter().for_each(|(column, value)| row[*column] = Some(value.clone()));
-            if row.iter().flatten().any(|value| matches!(value, Value::Int(n) if *n < 0)) {
-                rejected.push((index, "CHECK constraint failed: speed".into()));
-            } else {
-                rows.push(row);
-            }
-        }
-        self.batches.lock().push(insert.rows.len());
-        let place = self.place.fetch_add(1, Ordering::SeqCst) + 1;
-        if !*self.deaf.lock() {
-            self.heard.send_replace(place);
-        }
-        self.count.send_replace(rows.len());
-        let count = (insert.rows.len() - rejected.len()) as u64;
-        Ok(Inserted { count, place: Place(place.to_string().into()), rejected })
+    async fn snapshot(&self, select: Select) -> Result<Snapshot, StoreError> {
+        self.store.snapshot(select).await
     }
 
     fn reached(&self, log: Option<&Place>, snapshot: &Place) -> bool {
-        let number = |place: &Place| place.0.parse::<u64>().expect("a number");
-        log.is_some_and(|log| number(log) >= number(snapshot))
+        self.store.reached(log, snapshot)
     }
 
-    async fn snapshot(&self, _: Select) -> Result<Snapshot, StoreError> {
-        Err(StoreError::Refused("no snapshots here".into()))
+    async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError> {
+        self.attempts.send_modify(|n| *n += 1);
+        let error = *self.error.lock();
+        if let Some(error) = error {
+            return Err(error());
+        }
+        let rows = insert.rows.len();
+        let inserted = self.store.insert(insert).await?;
+        self.batches.lock().push(rows);
+        self.stored.send_modify(|n| *n += inserted.count);
+        Ok(inserted)
     }
 
-    async fn series(&self, _: SeriesQuery) -> Result<Series, StoreError> {
-        Err(StoreError::Refused("no series here".into()))
-    }
-}
-
-#[async_trait]
-impl Log for Scratch {
-    async fn append(&self, _: Batch) -> Result<Position, AppendError> {
-        Err(AppendError::Moved { at: None })
-    }
-
-    fn head(&self) -> Position {
-        Position::new(1, *self.heard.borrow())
-    }
-
-    fn oldest(&self) -> Position {
-        Position::new(1, 0)
-    }
-
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.heard.subscribe()
-    }
-
-    fn place(&self, source: &str) -> Option<Place> {
-        (source == "main").then(|| Place(self.heard.borrow().to_string().into()))
-    }
-
-    async fn read(&self, _: Position, _: usize, _: usize) -> Result<Vec<Arc<Event>>, ReadError> {
-        Ok(Vec::new())
-    }
-
-    async fn flush(&self) -> Result<(), AppendError> {
-        Ok(())
-    }
-
-    fn send_ephemeral(&self, _: Message) {}
-
-    fn ephemeral(&self) -> broadcast::Receiver<Arc<Message>> {
-        broadcast::Sender::new(1).subscribe()
-    }
-
-    fn status(&self) -> LogStatus {
-        LogStatus { head: String::new(), oldest: String::new(), events: 0, bytes: 0 }
+    async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {
+        self.store.series(query).await
     }
 }

@@ -23,22 +23,30 @@ pub(crate) fn begin(writer: &Connection, log: Option<&Place>) -> Outcome<Begin> 
     let upto = outbox::last_seq(writer)?;
     let here = OutboxPlace::new(&id, upto);
     let Some(log) = log else { return Ok(Begin { place: here, first: Some(Vec::new()) }) };
-    let reason = match OutboxPlace::of(log) {
+    let log = OutboxPlace::of(log);
+    // A transaction that was read half ends with the resets.
+    let open = log.as_ref().filter(|log| log.id == id).and_then(|log| log.tx);
+    let reason = match log {
         Some(place) if place.id == id && place.seq > upto => {
             let place = leap(writer, place.seq)?;
-            return anew(writer, place, "the database is older than what was read of it, as after restoring a backup");
+            return anew(
+                writer,
+                place,
+                open,
+                "the database is older than what was read of it, as after restoring a backup",
+            );
         }
         Some(place) if place.id == id && is_kept(writer, place.seq, upto)? => return Ok(Begin { place, first: None }),
         Some(place) if place.id == id => "changes were removed from the outbox before they were read",
         _ => "capture was set up anew, and what was changed before it is not known",
     };
-    anew(writer, here, reason)
+    anew(writer, here, open, reason)
 }
 
-fn anew(connection: &Connection, place: OutboxPlace, reason: &str) -> Outcome<Begin> {
+fn anew(connection: &Connection, place: OutboxPlace, open: Option<u64>, reason: &str) -> Outcome<Begin> {
     let mut tables = install::captured(connection)?;
     tables.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
-    let first = resets(tables.into_iter().map(|(_, table)| table), reason, place.seq);
+    let first = resets(tables.into_iter().map(|(_, table)| table), reason, open.unwrap_or(place.seq));
     Ok(Begin { place, first: Some(first) })
 }
 
@@ -56,6 +64,12 @@ fn leap(connection: &Connection, seq: u64) -> Outcome<OutboxPlace> {
     let leapt = connection
         .execute(r#"UPDATE "_rowcast_meta" SET "value" = ?1 WHERE "key" = 'id'"#, [&id])
         .and_then(|_| connection.execute("DELETE FROM sqlite_sequence WHERE name = '_rowcast_outbox'", []))
+        .and_then(|_| {
+            // The last row keeps numbers from being given again.
+            let sql =
+                r#"UPDATE "_rowcast_outbox" SET "seq" = ?1 WHERE "seq" = (SELECT max("seq") FROM "_rowcast_outbox")"#;
+            connection.execute(sql, [signed(seq)])
+        })
         .and_then(|_| {
             let sql = "INSERT INTO sqlite_sequence(name, seq) VALUES ('_rowcast_outbox', ?1)";
             connection.execute(sql, [signed(seq)])

@@ -53,7 +53,8 @@ pub(crate) fn remove(connection: &Connection) -> Outcome<Vec<String>> {
 
 /// Whether the schema is still as [`install`] left it.
 pub(crate) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
-    Ok(outbox::meta(connection, "schema_version")? == Some(catalog::schema_version(connection)?))
+    let version = Some(catalog::schema_version(connection)?);
+    Ok(outbox::id(connection)?.is_some() && outbox::meta(connection, "schema_version")? == version)
 }
 
 /// The tables that are captured, by the generation of their triggers, newest first.
@@ -72,7 +73,7 @@ pub(crate) fn generation(connection: &Connection, generation: i64) -> rusqlite::
 
 /// Forgets generations that no outbox row can name any more.
 pub(crate) fn forget_retired(connection: &Connection) -> rusqlite::Result<()> {
-    let sql = r#"DELETE FROM "_rowcast_tables" WHERE "retired" AND NOT EXISTS (SELECT 1 FROM "_rowcast_outbox")"#;
+    let sql = r#"DELETE FROM "_rowcast_tables" WHERE "retired" AND "gen" NOT IN (SELECT "gen" FROM "_rowcast_outbox")"#;
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 

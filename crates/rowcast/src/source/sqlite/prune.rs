@@ -8,8 +8,12 @@ use super::install;
 use super::reader::signed;
 use crate::sqlite::file;
 
-/// How often it begins.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often it begins. Seldom, because a program without a busy timeout fails when it meets a writer.
+const EVERY: Duration = Duration::from_secs(10);
+/// How often it begins when there is much to remove.
+const EVERY_MANY: Duration = Duration::from_secs(1);
+/// What much is.
+const MANY: u64 = 5_000;
 /// How long another writer may make it wait; it comes again.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -25,7 +29,9 @@ impl Prune {
     /// The log has everything up to this row.
     pub(crate) fn confirm(&mut self, seq: u64) {
         self.confirmed = self.confirmed.max(seq);
-        self.next.get_or_insert_with(|| Instant::now() + EVERY);
+        let many = self.confirmed - self.pruned > MANY;
+        let due = Instant::now() + if many { EVERY_MANY } else { EVERY };
+        self.next = Some(self.next.map_or(due, |next| next.min(due)));
     }
 
     /// When there is something to do; `None` while there is not.
@@ -60,10 +66,11 @@ impl Prune {
 
 /// Returns whether there may be more.
 ///
-/// The rows that `INSERT OR FAIL` left beyond `sqlite_sequence` stay until it has caught up: their numbers would be given again.
+/// The last row stays. It makes numbers go on even when `sqlite_sequence` lags behind (`INSERT OR FAIL`) or is emptied, as
+/// people do who want to count from 1 again.
 fn remove(writer: &Connection, upto: u64, rows: u32) -> rusqlite::Result<bool> {
     let sql = r#"DELETE FROM "_rowcast_outbox" WHERE "seq" <= ?1
-        AND "seq" <= (SELECT seq FROM sqlite_sequence WHERE name = '_rowcast_outbox')
+        AND "seq" < (SELECT max("seq") FROM "_rowcast_outbox")
         AND "seq" < (SELECT min("seq") FROM "_rowcast_outbox") + ?2"#;
     let removed = writer.prepare_cached(sql)?.execute((signed(upto), rows))?;
     if removed < rows as usize {

@@ -28,8 +28,8 @@ pub(crate) struct Reader {
     wal: Wal,
     /// The page of `sqlite_sequence`, and the schema that it was read from.
     root: u32,
-    schema_version: i64,
-    data_version: i64,
+    schema_version: Option<i64>,
+    data_version: Option<i64>,
     settings: SqliteSettings,
     decoder: Decoder,
     /// The last row that has been handed out, and the transaction that it is in the midst of.
@@ -46,8 +46,17 @@ pub(crate) enum Found {
     Nothing,
     /// Somebody has written to the database.
     Writes,
-    /// The schema is no longer the one that the triggers were made for.
+    /// The schema is no longer the one that the triggers were made for, or the outbox another one.
     OtherSchema,
+}
+
+/// What comes next in the outbox.
+pub(crate) enum Next {
+    /// All that has been found has been handed out.
+    Nothing,
+    Read(Read),
+    /// Rows are gone that were not read: somebody else has removed them.
+    Hole,
 }
 
 /// Changes in commit order.
@@ -64,10 +73,10 @@ impl Reader {
         for connection in [&watch, &read] {
             connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-512")?;
         }
-        let mut reader = Self {
+        Ok(Self {
             decoder: Decoder::new(outbox::gone_marker(&read)?),
-            data_version: 0,
-            schema_version: 0,
+            data_version: None,
+            schema_version: None,
             root: 0,
             held: None,
             wal: Wal::new(file.beside("-wal")),
@@ -77,9 +86,7 @@ impl Reader {
             watch,
             read,
             place,
-        };
-        reader.learn_schema()?;
-        Ok(reader)
+        })
     }
 
     /// The last row that has been handed out.
@@ -95,25 +102,34 @@ impl Reader {
     /// Looks whether anything was written since the last look. Costs two microseconds when nothing was.
     pub(crate) fn look(&mut self) -> Outcome<Found> {
         let version: i64 = self.watch.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if version == self.data_version {
+        if self.data_version == Some(version) {
             self.hold_when_idle()?;
             return Ok(Found::Nothing);
         }
         self.let_go()?;
-        let same_schema = catalog::schema_version(&self.watch)? == self.schema_version;
-        self.find_ends()?;
+        let same_outbox = outbox::id(&self.watch)?.as_deref() == Some(&*self.place.id);
+        let fits = same_outbox && install::is_current(&self.watch)?;
+        self.learn_root()?;
+        if same_outbox {
+            self.find_ends()?;
+        }
         // Only now, so that a look which failed is made again.
-        self.data_version = version;
-        Ok(if same_schema { Found::Writes } else { Found::OtherSchema })
+        self.data_version = Some(version);
+        Ok(if fits { Found::Writes } else { Found::OtherSchema })
     }
 
-    /// Learns what has to be known of the schema after it was changed and the triggers were fitted to it.
-    pub(crate) fn learn_schema(&mut self) -> Outcome<()> {
-        self.let_go()?;
-        self.schema_version = catalog::schema_version(&self.watch)?;
-        let root = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_sequence'";
-        self.root = self.watch.query_row(root, [], |row| row.get(0)).optional()?.unwrap_or(0);
-        self.data_version = 0;
+    /// Makes the next look find something.
+    pub(crate) fn forget(&mut self) {
+        self.data_version = None;
+    }
+
+    fn learn_root(&mut self) -> Outcome<()> {
+        let schema_version = catalog::schema_version(&self.watch)?;
+        if self.schema_version != Some(schema_version) {
+            let root = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_sequence'";
+            self.root = self.watch.query_row(root, [], |row| row.get(0)).optional()?.unwrap_or(0);
+            self.schema_version = Some(schema_version);
+        }
         Ok(())
     }
 
@@ -163,20 +179,25 @@ impl Reader {
         Ok(())
     }
 
-    /// The next batch of what has been found; `None` when all of it has been handed out.
+    /// The next batch of what has been found.
     ///
     /// Ends within a transaction only where that is larger than a batch may be.
-    pub(crate) fn next(&mut self) -> Outcome<Option<Read>> {
-        if self.place.seq >= self.upto {
-            return Ok(None);
+    pub(crate) fn next(&mut self) -> Outcome<Next> {
+        let before = self.place.seq;
+        if before >= self.upto {
+            return Ok(Next::Nothing);
         }
         self.let_go()?;
         self.decoder.clear();
         let mut changes = Vec::new();
         self.fill(&mut changes)?;
-        Ok(Some(Read { changes, place: self.place.clone() }))
+        if self.place.seq == before {
+            return Ok(Next::Hole);
+        }
+        Ok(Next::Read(Read { changes, place: self.place.clone() }))
     }
 
+    /// Reads on until there is enough, or a row is not there: numbers have no holes, for who rolls back gives his back.
     fn fill(&mut self, changes: &mut Vec<Change>) -> Outcome<()> {
         let sql = format!(
             r#"SELECT "seq","gen","op",{} FROM "_rowcast_outbox" WHERE "seq" > ?1 AND "seq" <= ?2 ORDER BY "seq""#,
@@ -187,34 +208,40 @@ impl Reader {
         let time_ms = now_ms();
         let mut cursor = Cursor { seq: self.place.seq, tx: self.place.tx, ended: 0 };
         // Where a batch may end: behind the last change that is complete.
-        let mut safe = cursor;
-        let mut weight = 0;
-        let mut full = false;
+        let (mut safe, mut safe_changes) = (cursor, 0);
+        let (mut weight, mut hole) = (0, true);
         while let Some(row) = rows.next()? {
-            cursor.seq = row.get::<_, i64>(0)?.unsigned_abs();
-            cursor.close_before(cursor.seq, &self.ends, changes);
+            if row.get::<_, i64>(0)?.unsigned_abs() != cursor.seq + 1 {
+                break;
+            }
+            cursor.seq += 1;
             let tx = *cursor.tx.get_or_insert(cursor.seq);
             let table = table_of(&mut self.decoder, &self.watch, row.get(1)?)?;
             self.decoder.take(&table, row.get_ref(2)?.as_str().unwrap_or_default(), row)?;
-            if self.ends.get(cursor.ended) == Some(&cursor.seq) {
+            let is_end = self.ends.get(cursor.ended) == Some(&cursor.seq);
+            if is_end {
                 self.decoder.end_replaced();
             }
             weight += self.decoder.weight;
             let done = self.decoder.take_done();
             changes.extend(done.into_iter().map(|body| Change { tx, last: false, time_ms, body }));
-            cursor.close_before(cursor.seq + 1, &self.ends, changes);
+            if is_end {
+                cursor.end(changes);
+            }
             if self.decoder.is_whole() {
-                safe = cursor;
-                full = changes.len() >= self.settings.batch_rows || weight >= self.settings.batch_bytes;
-                if full {
+                (safe, safe_changes) = (cursor, changes.len());
+                let full = changes.len() >= self.settings.batch_rows || weight >= self.settings.batch_bytes;
+                if full || cursor.seq == self.upto {
+                    hole = false;
                     break;
                 }
             }
         }
-        if !full {
-            // Rows that are not there any more have nothing to say.
-            cursor.close_before(self.upto + 1, &self.ends, changes);
-            safe = Cursor { seq: self.upto, ..cursor };
+        changes.truncate(safe_changes);
+        if hole {
+            // The rest of the transaction is lost; resets follow.
+            safe.end(changes);
+            safe.ended = 0;
         }
         (self.place.seq, self.place.tx) = (safe.seq, safe.tx);
         self.ends.drain(..safe.ended);
@@ -233,13 +260,11 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// Ends the transactions whose last row is before `seq`.
-    fn close_before(&mut self, seq: u64, ends: &VecDeque<u64>, changes: &mut [Change]) {
-        while ends.get(self.ended).is_some_and(|end| *end < seq) {
-            self.ended += 1;
-            if let (Some(tx), Some(change)) = (self.tx.take(), changes.last_mut()) {
-                change.last |= change.tx == tx;
-            }
+    /// Ends the transaction that is being read.
+    fn end(&mut self, changes: &mut [Change]) {
+        self.ended += 1;
+        if let (Some(tx), Some(change)) = (self.tx.take(), changes.last_mut()) {
+            change.last |= change.tx == tx;
         }
     }
 }

@@ -15,7 +15,7 @@ use super::begin::begin;
 use super::install;
 use super::lock::Lock;
 use super::prune::Prune;
-use super::reader::{Found, Read, Reader};
+use super::reader::{Found, Next, Read, Reader};
 use crate::event::{Batch, Origin, Place, Table};
 use crate::source::{SourceError, SourceStatus};
 use crate::sqlite::SqliteSettings;
@@ -130,7 +130,7 @@ impl Worker {
         let (_, writer) = self.open()?;
         let installed = install::install(writer, &settings)?;
         if let Some(reading) = &mut self.reading {
-            reading.reader.learn_schema()?;
+            reading.reader.forget();
         }
         self.note(&installed);
         Ok(installed.sql)
@@ -173,8 +173,9 @@ impl Worker {
         self.open()?;
         self.take_lock()?;
         self.fit_before_start()?;
-        let begin = begin(&self.open()?.1, log.as_ref())?;
-        let reader = Reader::new(file_of(&self.database), &self.settings, begin.place.clone())?;
+        let (file, writer) = self.open()?;
+        let (file, begin) = (file.clone(), begin(writer, log.as_ref())?);
+        let reader = Reader::new(&file, &self.settings, begin.place.clone())?;
         let mut reading = Reading {
             reader,
             batches,
@@ -191,6 +192,14 @@ impl Worker {
         self.reading = Some(reading);
         self.show();
         Ok(())
+    }
+
+    /// Begins again for the same taker, because somebody has changed Rowcast's own tables.
+    fn start_again(&mut self) -> Outcome<()> {
+        let Some(reading) = &self.reading else { return Ok(()) };
+        tracing::warn!(source = &*self.name, "the outbox is not as it was left; clients begin anew");
+        let (after, batches) = (reading.after.clone(), reading.batches.clone());
+        self.start(after, batches)
     }
 
     /// Changes of the schema while nobody read leave their resets in the outbox.
@@ -241,11 +250,18 @@ impl Worker {
             self.fit()?;
         }
         let Some(reading) = &mut self.reading else { return Ok(false) };
-        let read = if reading.ready.is_none() { reading.reader.next()? } else { None };
-        let any = read.is_some();
-        if let Some(read) = read {
-            reading.ready = Some(Ok(reading.batch(&self.name, read)));
-        }
+        let next = if reading.ready.is_none() { reading.reader.next()? } else { Next::Nothing };
+        let any = match next {
+            Next::Nothing => false,
+            Next::Read(read) => {
+                reading.ready = Some(Ok(reading.batch(&self.name, read)));
+                true
+            }
+            Next::Hole => {
+                self.start_again()?;
+                true
+            }
+        };
         if any || found != Found::Nothing {
             self.show();
         }
@@ -254,22 +270,22 @@ impl Worker {
 
     /// Fits the triggers to the schema. A writer in the way is waited for another time.
     fn fit(&mut self) -> Outcome<()> {
-        let Some((_, writer)) = &self.database else { return Ok(()) };
-        if !install::is_current(writer)? {
-            writer.busy_timeout(FITTING)?;
-            let installed = install::install(writer, &self.settings);
-            writer.busy_timeout(self.settings.busy_timeout)?;
-            match installed {
-                Ok(installed) => self.note(&installed),
-                Err(failure) if failure.is_busy() => return Ok(()),
-                Err(failure) => return Err(failure),
-            }
+        let (Some((_, writer)), Some(reading)) = (&self.database, &mut self.reading) else { return Ok(()) };
+        writer.busy_timeout(FITTING)?;
+        let installed = install::install(writer, &self.settings);
+        writer.busy_timeout(self.settings.busy_timeout)?;
+        let installed = match installed {
+            Err(failure) if failure.is_busy() => return Ok(()),
+            installed => installed?,
+        };
+        let same_outbox = outbox::id(writer)?.as_deref() == Some(&*reading.reader.place().id);
+        if !same_outbox && reading.ready.is_some() {
+            return Ok(());
         }
-        let Some(reading) = &mut self.reading else { return Ok(()) };
         reading.unfit = false;
-        reading.reader.learn_schema()?;
-        reading.reader.look()?;
-        Ok(())
+        reading.reader.forget();
+        self.note(&installed);
+        if same_outbox { Ok(()) } else { self.start_again() }
     }
 
     fn fail(&mut self, failure: Failure) -> Duration {
@@ -293,10 +309,6 @@ fn names(captured: Vec<(i64, Table)>) -> Vec<String> {
     let mut names: Vec<String> = captured.into_iter().map(|(_, table)| table.name.name.into()).collect();
     names.sort_unstable();
     names
-}
-
-fn file_of(database: &Option<(DatabaseFile, Connection)>) -> &DatabaseFile {
-    &database.as_ref().expect("the database is open while it is started").0
 }
 
 impl Reading {
