@@ -43,6 +43,10 @@ impl Writer {
     /// Writes `steps` transactions and, when `clients` says so, the marker. Blocks.
     pub(crate) fn run(mut self, steps: u32, clients: impl FnOnce() -> Result<()>) -> Result<Ledger> {
         for _ in 0..steps {
+            // Now and then it writes while the server is away; else all would be written by the time it is back.
+            if self.random.random_bool(0.9) {
+                Handle::current().block_on(self.world.server.up())?;
+            }
             self.step()?;
             // Only a pace: nothing waits for it.
             std::thread::sleep(Duration::from_millis(self.random.random_range(0..12)));
