@@ -3,6 +3,7 @@
 //! Matches and fans out. Knows no snapshots and no positions of clients: that is `session`.
 
 mod index;
+mod piece;
 mod queue;
 mod topic;
 mod view;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use index::{Delivered, Interest, Member, SessionKey, commit};
+pub use piece::{Piece, read_piece};
 pub use queue::{Closing, Item, ItemKind, Queue, SubscriptionKey, Taken};
 pub use view::{Run, seen, transactions};
 
@@ -24,6 +26,7 @@ use crate::event::{Body, Event, Position};
 use crate::log::{Log, ReadError};
 use crate::protocol::encode::message_body;
 use index::Index;
+use piece::is_end;
 
 /// How much of the log is dispatched in one go: enough to be cheap, small enough that others get the lock.
 const EVENTS_MAX: usize = 2048;
@@ -44,6 +47,10 @@ struct State {
     index: Index,
     /// Everything up to here has been queued for those who are members.
     dispatched: Position,
+    /// The last position up to `dispatched` at which no transaction is open; `None` before the first one is known.
+    between: Option<Position>,
+    /// Part of a transaction has been dispatched, whose end is still to come.
+    open: bool,
 }
 
 /// What the hub has done and holds.
@@ -59,11 +66,25 @@ pub struct HubStatus {
     pub delivered: Delivered,
 }
 
+impl State {
+    fn passed(&mut self, run: Run<'_>) {
+        let last = &run.events[run.events.len() - 1];
+        self.dispatched = last.position;
+        if let Body::Row(_) = last.change.body {
+            self.open = !run.complete;
+        }
+        if !self.open {
+            self.between = Some(last.position);
+        }
+    }
+}
+
 impl Hub {
     /// A hub that begins at the log's head.
     pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
         let dispatched = log.head();
-        let state = Mutex::new(State { index: Index::default(), dispatched });
+        let state = State { index: Index::default(), dispatched, between: Some(dispatched), open: false };
+        let state = Mutex::new(state);
         Arc::new(Self { log, state, progress: watch::Sender::new(dispatched), events: AtomicU64::new(0) })
     }
 
@@ -71,6 +92,7 @@ impl Hub {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut appended = self.log.watch();
         let mut ephemeral = self.log.ephemeral();
+        self.find_beginning().await;
         loop {
             appended.mark_unchanged();
             self.catch_up().await;
@@ -89,13 +111,23 @@ impl Hub {
         }
     }
 
+    /// A log that was left in the midst of a transaction goes on with the rest of it.
+    async fn find_beginning(&self) {
+        let head = self.dispatched();
+        let before = Position::new(head.epoch.0, head.offset.0.saturating_sub(1));
+        let Ok(events) = self.log.read(before, 1, 1).await else { return };
+        if events.first().is_some_and(|event| event.position == head && !is_end(event)) {
+            let mut state = self.state.lock();
+            (state.open, state.between) = (true, None);
+        }
+    }
+
     async fn catch_up(&self) {
         loop {
             let from = self.dispatched();
-            match self.log.read(from, EVENTS_MAX, BYTES_MAX).await {
-                Ok(events) if events.is_empty() => return,
-                Ok(events) => {
-                    if !self.dispatch(&events) {
+            match read_piece(&*self.log, from, EVENTS_MAX, BYTES_MAX).await {
+                Ok(piece) => {
+                    if !self.dispatch(&piece) {
                         return;
                     }
                     // Sessions take what they have before more is queued, also where there is one processor.
@@ -105,7 +137,9 @@ impl Hub {
                     // Only when retention outran the hub: sessions that join now begin at the head, and members hear of it
                     // when they read the log themselves.
                     tracing::error!(%from, %head, "the hub fell behind what the log keeps; raise the log's retention");
-                    self.state.lock().dispatched = head;
+                    let mut state = self.state.lock();
+                    (state.dispatched, state.between) = (head, Some(head));
+                    drop(state);
                     self.progress.send_replace(head);
                 }
                 Err(ReadError::Io(error)) => {
@@ -116,21 +150,22 @@ impl Hub {
         }
     }
 
-    /// Queues what `events` bring. Returns whether it got further: not while a transaction's end is still to come.
-    fn dispatch(&self, events: &[Arc<Event>]) -> bool {
-        let full = is_full(events);
+    /// Queues what a piece brings. Returns whether it got further: not while a transaction's end is still to come.
+    fn dispatch(&self, piece: &Piece) -> bool {
+        let events = &piece.events;
         let began = std::time::Instant::now();
         let mut state = self.state.lock();
         let from = state.dispatched;
         let mut frames = state.index.delivered.frames;
         for run in transactions(events) {
+            let whole = run.events.len() == events.len();
             let ends = run.events.len() + offset_of(events, run.events) == events.len();
             // A transaction whose end is not there yet waits, unless it is too large to be held at once.
-            if !run.complete && ends && !(full && run.events.len() == events.len()) {
+            if !run.complete && ends && (piece.at_head || !whole) {
                 break;
             }
             state.index.dispatch(run);
-            state.dispatched = run.events[run.events.len() - 1].position;
+            state.passed(run);
             self.events.fetch_add(run.events.len() as u64, Ordering::Relaxed);
             if state.index.delivered.frames - frames > FRAMES_MAX {
                 frames = state.index.delivered.frames;
@@ -155,6 +190,19 @@ impl Hub {
         *self.progress.borrow()
     }
 
+    /// The newest position at which no transaction is open: where a subscription begins that wants no rows to begin with.
+    pub async fn between(&self) -> Position {
+        let mut progress = self.progress.subscribe();
+        loop {
+            progress.mark_unchanged();
+            if let Some(position) = self.state.lock().between {
+                return position;
+            }
+            // The hub lives as long as the sender, so this never fails.
+            let _ = progress.changed().await;
+        }
+    }
+
     /// Returns when everything up to `position` has been dispatched.
     pub async fn reached(&self, position: Position) {
         // The hub lives as long as the sender, so this never fails.
@@ -173,6 +221,8 @@ impl Hub {
         open: bool,
     ) -> Position {
         let mut state = self.state.lock();
+        // It reads the first part of an open transaction for itself after this.
+        let open = open || state.open;
         state.index.join(interest, Member { session, subscription, queue: queue.clone() }, open);
         state.dispatched
     }
@@ -205,20 +255,6 @@ impl Hub {
         let (subscriptions, filters) = state.index.counts();
         let events = self.events.load(Ordering::Relaxed);
         HubStatus { subscriptions, filters, events, delivered: state.index.delivered }
-    }
-}
-
-/// Whether a read stopped at its limit rather than at the head.
-fn is_full(events: &[Arc<Event>]) -> bool {
-    events.len() >= EVENTS_MAX || events.iter().map(|event| weight(event)).sum::<usize>() >= BYTES_MAX / 2
-}
-
-/// Roughly what an event takes in memory.
-fn weight(event: &Event) -> usize {
-    match &event.change.body {
-        Body::Row(change) => [&change.old, &change.new].into_iter().flatten().map(|row| row.weight()).sum(),
-        Body::Message(message) => message.json.len(),
-        Body::Reset { .. } => 64,
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) enum Start {
 
 /// What the task has for its session.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "replies are rare, and steps are few at a time")]
 pub(super) enum Step {
     /// Frames, with the position of the event that each is about.
     Frames(Vec<Frame>),
@@ -179,7 +180,7 @@ impl Way {
     async fn fresh(&mut self) -> Result<Result<(), Problem>, Gone> {
         self.follow.open = false;
         if !self.follow.wish.snapshot.wanted() || self.follow.bound.is_none() {
-            self.follow.cursor = self.node.hub.dispatched();
+            self.follow.cursor = self.node.hub.between().await;
             return Ok(Ok(self.say_subscribed(false).await?));
         }
         for _ in 0..5 {

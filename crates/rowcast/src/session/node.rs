@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -84,6 +84,8 @@ pub struct Node {
     pub snapshots: Semaphore,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
+    /// Nobody is let in any more.
+    draining: AtomicBool,
 }
 
 /// A connected client, for people and for goodbyes.
@@ -107,12 +109,27 @@ impl Node {
         let snapshots = Semaphore::new(limits.snapshots);
         let sessions = Mutex::default();
         let ingest = Ingest::new(database.store.clone(), log.clone(), database.source.clone());
-        Self { hub, log, database, ingest, limits, snapshots, sessions, next_session: AtomicU64::new(1) }
+        Self {
+            hub,
+            log,
+            database,
+            ingest,
+            limits,
+            snapshots,
+            sessions,
+            next_session: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// Takes a client in, if there is room.
     pub fn admit(&self, transport: &'static str, remote: String) -> Result<(SessionKey, Arc<Connected>), Problem> {
         let mut sessions = self.sessions.lock();
+        // Asked with the list locked: who is not refused is in the list that `drain` goes through.
+        if self.draining.load(Ordering::SeqCst) {
+            let problem = Problem::new(Code::Unavailable, "the server stops");
+            return Err(problem.hint("reconnect in a moment, and resume"));
+        }
         if sessions.len() >= self.limits.connections {
             let message = format!("this node has its {} connections; try again later", self.limits.connections);
             return Err(Problem::new(Code::TooManyConnections, message));
@@ -143,11 +160,12 @@ impl Node {
         self.sessions.lock().len()
     }
 
-    /// Asks every client to go, `per_second` of them each second, and to come back after `retry`.
+    /// Lets nobody in any more, and asks every client to go, `per_second` of them each second, and to come back after `retry`.
     ///
     /// Returns when all have gone, or have had five seconds after the last was asked.
     pub async fn drain(&self, per_second: u32, retry: Duration) {
         let pause = Duration::from_secs(1) / per_second.max(1);
+        self.draining.store(true, Ordering::SeqCst);
         for (_, connected) in self.sessions() {
             connected.queue.close(Closing {
                 reason: "shutdown",

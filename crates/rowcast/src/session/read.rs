@@ -8,7 +8,7 @@ use super::bound::Bound;
 use super::follow::{BYTES_MAX, EVENTS_MAX, Wish};
 use super::node::Node;
 use crate::event::{Body, Channel, Event, Offset, Position, ResetCause, Table, TableName};
-use crate::hub::{Interest, Run, commit, seen, transactions};
+use crate::hub::{Interest, Run, commit, read_piece, seen, transactions};
 use crate::log::ReadError;
 use crate::protocol::encode::{self, Projection};
 use crate::protocol::{Code, GapReason, Problem};
@@ -76,8 +76,8 @@ impl Follow {
         if self.cursor >= until && self.cursor.epoch == until.epoch {
             return (frames, None);
         }
-        let mut events = match node.log.read(self.cursor, EVENTS_MAX, BYTES_MAX).await {
-            Ok(events) => events,
+        let mut events = match read_piece(&*node.log, self.cursor, EVENTS_MAX, BYTES_MAX).await {
+            Ok(piece) => piece.events,
             Err(error) => return (frames, Some(broken(error, self.cursor, node))),
         };
         let cut_short = events.last().is_some_and(|event| event.position < until);
