@@ -260,9 +260,8 @@ impl Session {
             if self.is_joining() {
                 continue;
             }
-            let queue = self.connected.queue.clone();
             tokio::select! {
-                () = queue.ready() => {}
+                () = self.connected.queue.ready() => {}
                 Some(sent) = self.steps.recv() => self.step(*sent, out),
                 _ = self.heartbeat.tick() => self.say_position(),
             }
