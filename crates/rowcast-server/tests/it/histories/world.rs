@@ -236,9 +236,10 @@ async fn history(kind: Kind, world: Arc<World>, story: Arc<Story>, seed: u64) ->
                 true => Ok(one),
                 false => judge::compare(&connection, &story, watch).map(|()| one),
             });
-            tally.add(&judged.with_context(|| {
-                format!("history of {} ({:?}): {}", story.table, story.shape, watch.describe())
-            })?);
+            tally
+                .add(&judged.with_context(|| {
+                    format!("history of {} ({:?}): {}", story.table, story.shape, watch.describe())
+                })?);
         }
         Ok(tally)
     });
