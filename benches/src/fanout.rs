@@ -22,16 +22,32 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// One size of crowd.
 struct Crowded {
     clients: usize,
+    /// Changes with a pause in which everything comes to rest: what one delivery costs and how long it takes.
+    calm: usize,
+    rest: Duration,
+    /// About as many as two processors can bear, those of the clients included.
     paced: usize,
     pause: Duration,
     burst: usize,
 }
 
-pub(crate) fn run(scale: &Scale) -> Result<()> {
-    let thousand = Crowded { clients: 1000, paced: 1000, pause: Duration::from_millis(10), burst: 10_000 };
-    let five = Crowded { clients: 5000, paced: 200, pause: Duration::from_millis(50), burst: 2_000 };
-    let few = Crowded { clients: 100, paced: 50, pause: Duration::from_millis(10), burst: 500 };
+impl Crowded {
+    /// What a peer is asked to do: those that write each message on its own would need minutes for the whole burst.
+    fn peer(&self, kind: &str) -> Self {
+        let burst = if kind.starts_with("raw") { self.burst } else { self.burst / 10 };
+        Self { burst, ..*self }
+    }
+}
+
+pub(crate) fn run(scale: &Scale, clients: Option<usize>) -> Result<()> {
+    let ms = Duration::from_millis;
+    let thousand = Crowded { clients: 1000, calm: 100, rest: ms(100), paced: 1000, pause: ms(10), burst: 10_000 };
+    let five = Crowded { clients: 5000, calm: 20, rest: ms(500), paced: 200, pause: ms(50), burst: 2_000 };
+    let few = Crowded { clients: 100, calm: 10, rest: ms(20), paced: 50, pause: ms(10), burst: 500 };
     for crowded in scale.pick(vec![thousand, five], vec![few]) {
+        if clients.is_some_and(|clients| clients != crowded.clients) {
+            continue;
+        }
         if crowded.clients > connections_max() {
             println!("\n{} clients need more open files (ulimit -n); left out", crowded.clients);
             continue;
@@ -49,12 +65,16 @@ fn measure(scale: &Scale, wire: Wire, crowded: &Crowded) -> Result<()> {
         Wire::Sse => &["raw-sse", "axum-sse"],
     };
     let door = if wire == Wire::WebSocket { "WebSocket" } else { "SSE" };
-    let rate = 1.0 / crowded.pause.as_secs_f64();
+    let (calm, rate) = (1.0 / crowded.rest.as_secs_f64(), 1.0 / crowded.pause.as_secs_f64());
     let title = format!("fanout: {} clients, {door}", crowded.clients);
     let mut table = Table::new(
         title,
         &[
             "server",
+            "calm: CPU µs/delivery",
+            "× floor",
+            "p50 ms",
+            "p99 ms",
             "paced: CPU µs/delivery",
             "× floor",
             "p50 ms",
@@ -71,8 +91,8 @@ fn measure(scale: &Scale, wire: Wire, crowded: &Crowded) -> Result<()> {
     for &peer in peers {
         let server = Server::start(&[peer])?;
         let writer = Writer::control(server.control.context("a peer has a control port")?)?;
-        let result = of_server(&server, writer, wire, crowded)?;
-        let floor = floor.get_or_insert(Costs { paced: result.paced.cpu_us, burst: result.burst.cpu_us });
+        let result = of_server(&server, writer, wire, &crowded.peer(peer))?;
+        let floor = floor.get_or_insert(result.costs());
         table.row(result.cells(peer, floor));
     }
     let floor = floor.context("there are peers")?;
@@ -80,7 +100,7 @@ fn measure(scale: &Scale, wire: Wire, crowded: &Crowded) -> Result<()> {
         let Some(npm) = &npm else { continue };
         let server = npm.start(kind)?;
         let writer = Writer::control(server.control.context("a peer has a control port")?)?;
-        table.row(of_server(&server, writer, wire, crowded)?.cells(&format!("npm {kind}"), &floor));
+        table.row(of_server(&server, writer, wire, &crowded.peer(kind))?.cells(&format!("npm {kind}"), &floor));
     }
     let folder = TempDir::new()?;
     let database = ticks::create(&folder.path().join(DATABASE))?;
@@ -88,8 +108,9 @@ fn measure(scale: &Scale, wire: Wire, crowded: &Crowded) -> Result<()> {
     let result = of_server(&server, Writer::Database(database), wire, crowded)?;
     table.row(result.cells("rowcast", &floor));
     table.note(format!(
-        "Paced: {} changes, {rate:.0} each second. Burst: {} changes, one transaction each, as fast as the writer can.",
-        crowded.paced, crowded.burst
+        "Calm: {} changes, {calm:.0} each second. Paced: {}, {rate:.0} each second. Burst: {} changes, one transaction each, as fast as the writer can; a tenth of them \
+         for the peers other than the floor.",
+        crowded.calm, crowded.paced, crowded.burst
     ));
     println!("{table}");
     Ok(())
@@ -97,11 +118,13 @@ fn measure(scale: &Scale, wire: Wire, crowded: &Crowded) -> Result<()> {
 
 /// CPU µs for each delivery.
 struct Costs {
+    calm: f64,
     paced: f64,
     burst: f64,
 }
 
 struct Outcome {
+    calm: Stretch,
     paced: Stretch,
     burst: Stretch,
     lost: usize,
@@ -120,9 +143,10 @@ fn of_server(server: &Server, writer: Writer, wire: Wire, crowded: &Crowded) -> 
         let crowd = Crowd::gather(server.address, wire, crowded.clients).await?;
         // Buffers grow and caches fill.
         let (_, writer) = stretch(server, &crowd, writer, crowded.clients, 20, Duration::from_millis(5)).await?;
+        let (calm, writer) = stretch(server, &crowd, writer, crowded.clients, crowded.calm, crowded.rest).await?;
         let (paced, writer) = stretch(server, &crowd, writer, crowded.clients, crowded.paced, crowded.pause).await?;
         let (burst, _) = stretch(server, &crowd, writer, crowded.clients, crowded.burst, Duration::ZERO).await?;
-        Ok(Outcome { paced, burst, lost: crowd.lost() })
+        Ok(Outcome { calm, paced, burst, lost: crowd.lost() })
     })
 }
 
@@ -146,21 +170,34 @@ async fn stretch(
     Ok((Stretch { cpu_us, delays_us, missing, took }, writer))
 }
 
+impl Stretch {
+    fn ms(&self, share: f64) -> String {
+        number(percentile(&self.delays_us, share) / 1000.0)
+    }
+}
+
 impl Outcome {
+    fn costs(&self) -> Costs {
+        Costs { calm: self.calm.cpu_us, paced: self.paced.cpu_us, burst: self.burst.cpu_us }
+    }
+
     fn cells(&self, name: &str, floor: &Costs) -> Vec<String> {
-        let Self { paced, burst, lost } = self;
-        let ms = |share| number(percentile(&paced.delays_us, share) / 1000.0);
-        let missing = match (paced.missing + burst.missing, lost) {
+        let Self { calm, paced, burst, lost } = self;
+        let missing = match (calm.missing + paced.missing + burst.missing, lost) {
             (0, 0) => "0".to_owned(),
             (missing, lost) => format!("{missing} ({lost} clients lost)"),
         };
         vec![
             name.to_owned(),
+            number(calm.cpu_us),
+            ratio(calm.cpu_us, floor.calm),
+            calm.ms(0.5),
+            calm.ms(0.99),
             number(paced.cpu_us),
             ratio(paced.cpu_us, floor.paced),
-            ms(0.5),
-            ms(0.99),
-            ms(0.999),
+            paced.ms(0.5),
+            paced.ms(0.99),
+            paced.ms(0.999),
             number(burst.cpu_us),
             ratio(burst.cpu_us, floor.burst),
             number(burst.delays_us.len() as f64 / burst.took.as_secs_f64()),

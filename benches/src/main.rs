@@ -51,7 +51,11 @@ enum Bench {
     /// Evaluating filters, and finding those that a change concerns.
     Filter,
     /// One change to many clients: processor time for each delivery, and delay.
-    Fanout,
+    Fanout {
+        /// Only with so many clients.
+        #[arg(long)]
+        clients: Option<usize>,
+    },
     /// Memory for each idle connection.
     Idle,
     /// Subscribing with a snapshot, and resuming.
@@ -88,7 +92,7 @@ fn main() -> Result<()> {
             log::run(&log::Args::new(scale.quick))?;
             filter::run(&scale)?;
             matching::run(&scale)?;
-            fanout::run(&scale)?;
+            fanout::run(&scale, None)?;
             idle::run(&scale)?;
             subscribe::run(&scale)?;
             capture::run(&scale)?;
@@ -96,7 +100,7 @@ fn main() -> Result<()> {
         }
         Bench::Log(args) => log::run(&args.quick(scale.quick)),
         Bench::Filter => filter::run(&scale).and_then(|()| matching::run(&scale)),
-        Bench::Fanout => fanout::run(&scale),
+        Bench::Fanout { clients } => fanout::run(&scale, clients),
         Bench::Idle => idle::run(&scale),
         Bench::Subscribe => subscribe::run(&scale),
         Bench::Capture => capture::run(&scale).and_then(|()| series::run(&scale)),

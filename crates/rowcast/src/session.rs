@@ -23,7 +23,7 @@ pub use bound::projection;
 pub use follow::store_problem;
 pub use node::{Connected, Database, Limits, Node};
 pub use order::{parse_order, unknown_column};
-pub use settle::settle;
+pub use settle::{Unsettled, settle};
 
 use crate::event::{Channel, Position};
 use crate::filter::Filter;
@@ -260,9 +260,8 @@ impl Session {
             if self.is_joining() {
                 continue;
             }
-            let queue = self.connected.queue.clone();
             tokio::select! {
-                () = queue.ready() => {}
+                () = self.connected.queue.ready() => {}
                 Some(sent) = self.steps.recv() => self.step(*sent, out),
                 _ = self.heartbeat.tick() => self.say_position(),
             }
