@@ -288,7 +288,12 @@ impl Judge<'_> {
         if let Some(current) = &self.current {
             let same = current.number == expected.tx;
             ensure!(!(same && current.ended), "the transaction goes on after its end");
-            ensure!(!same || change.tx == current.tx, "a transaction has two numbers: {} and {}", current.tx, change.tx);
+            ensure!(
+                !same || change.tx == current.tx,
+                "a transaction has two numbers: {} and {}",
+                current.tx,
+                change.tx
+            );
             if !same && !current.ended {
                 ensure!(change.tx == current.tx, "transaction {} never ended", current.tx);
                 self.tally.merged += 1;

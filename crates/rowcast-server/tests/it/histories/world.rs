@@ -51,6 +51,8 @@ pub(crate) struct Story {
     /// Whether there are very large transactions.
     pub(crate) large: bool,
     pub(crate) shifting: bool,
+    /// Whether clients may be told `gap` at any time.
+    pub(crate) gaps: bool,
     clients: usize,
     committed: AtomicUsize,
     marker: AtomicBool,
@@ -99,6 +101,7 @@ impl Story {
             shape: *shapes.choose(random).expect("there are shapes"),
             large: random.random_ratio(1, 6),
             shifting: kind == Kind::Shifting,
+            gaps: kind != Kind::Plain,
             clients: random.random_range(2..4),
             committed: AtomicUsize::new(0),
             marker: AtomicBool::new(false),
@@ -236,9 +239,10 @@ async fn history(kind: Kind, world: Arc<World>, story: Arc<Story>, seed: u64) ->
                 true => Ok(one),
                 false => judge::compare(&connection, &story, watch).map(|()| one),
             });
-            tally.add(&judged.with_context(|| {
-                format!("history of {} ({:?}): {}", story.table, story.shape, watch.describe())
-            })?);
+            tally
+                .add(&judged.with_context(|| {
+                    format!("history of {} ({:?}): {}", story.table, story.shape, watch.describe())
+                })?);
         }
         Ok(tally)
     });
