@@ -15,18 +15,32 @@ use crate::log_engines::{Engine, Kind, Load};
 /// What to measure, and where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A smoke run: few events, numbers that mean little.
-    #[arg(long)]
+    /// A smoke run: few events, numbers that mean little. Set by the flag that all benches share.
+    #[arg(skip)]
     quick: bool,
     /// How many events are appended, in batches of 1,000.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = EVENTS)]
     events: u64,
     /// How often everything is measured; the table shows medians.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = ROUNDS)]
     rounds: usize,
     /// Where the files are made; on the disk that is to be measured.
     #[arg(long)]
     dir: Option<PathBuf>,
+}
+
+/// Events appended unless another number is asked for.
+const EVENTS: u64 = 1_000_000;
+const ROUNDS: usize = 3;
+
+impl Args {
+    pub(crate) fn new(quick: bool) -> Self {
+        Self { quick, events: EVENTS, rounds: ROUNDS, dir: None }
+    }
+
+    pub(crate) fn quick(self, quick: bool) -> Self {
+        Self { quick, ..self }
+    }
 }
 
 /// How much is done of each.

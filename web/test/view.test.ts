@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ChartView, EMPTY_VIEW, formatView, parseView } from '../src/chart/view';
+import { type ChartView, EMPTY_VIEW, formatView, guessWindow, parseView } from '../src/chart/view';
 import { formatTableView, parseTableView } from '../src/pages/tables/address';
 import { splitAt } from '../src/ui/span';
 import { quoteName } from '../src/ui/sql';
@@ -30,6 +30,23 @@ describe("a chart's address", () => {
   it('is taken for nothing where it makes no sense', () => {
     const view = parseView('?window=7y&view=pie&from=9&to=1&at=soon&table=&value=&unknown=1');
     expect(view).toEqual(EMPTY_VIEW);
+  });
+});
+
+describe('the window', () => {
+  const every = (ms: number) => Array.from({ length: 50 }, (_, i) => 1_718_000_000_000 + i * ms);
+
+  it('is wide enough for some points, and not wider', () => {
+    expect(guessWindow(every(1004))).toBe('1m');
+    expect(guessWindow(every(4000))).toBe('5m');
+    expect(guessWindow(every(60_000))).toBe('1h');
+    expect(guessWindow(every(600_000))).toBe('24h');
+    expect(guessWindow(every(86_400_000))).toBe('all');
+  });
+
+  it('is not led astray by one odd row, or by none', () => {
+    expect(guessWindow([1, ...every(1000), 9e15])).toBe('1m');
+    expect(guessWindow([])).toBe('1m');
   });
 });
 

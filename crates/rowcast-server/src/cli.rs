@@ -9,15 +9,16 @@ use crate::config::Flags;
 const LONG_ABOUT: &str = "\
 Rowcast makes a SQL database live in every browser.
 
-It reads the committed changes of a database's tables, whoever makes them, keeps them in one ordered, durable log, and carries
-them to browsers and programs over WebSocket and Server-Sent Events: first the rows that match, then every change, none missing,
-none twice, across disconnects and restarts.";
+It reads the committed changes of a database's tables, whoever makes them, keeps them in one
+ordered, durable log, and carries them to browsers and programs over WebSocket and Server-Sent
+Events: first the rows that match, then every change, none missing, none twice, across disconnects
+and restarts.";
 
 const AFTER_HELP: &str = "\
 Examples:
-  rowcast demo                                          a live chart in a minute, with a database of its own
-  rowcast serve --database sqlite:shop.db               your own tables, on http://127.0.0.1:3000
-  rowcast tail 'speed > 40' --table readings            changes in the terminal, as they are committed
+  rowcast demo                                 a live chart, out of nothing
+  rowcast serve --database sqlite:shop.db      your own tables, on http://127.0.0.1:3000
+  rowcast tail 'speed > 40' --table readings   changes in the terminal as they happen
 
 Environment:
   ROWCAST__SECTION__KEY   sets a key of the configuration: ROWCAST__LIMITS__FRAME_BYTES=64KiB
@@ -25,8 +26,8 @@ Environment:
   ROWCAST_URL             the server that `rowcast tail` reads from
   NO_COLOR                no colours in the terminal
 
-What is set later wins: defaults, file, environment, flags. `rowcast config` prints what holds and why,
-`rowcast config --default` every key with its meaning.";
+What is set later wins: defaults, file, environment, flags. `rowcast config` prints what holds
+and why, `rowcast config --default` every key with its meaning.";
 
 /// What the user asked for.
 #[derive(Debug, Parser)]

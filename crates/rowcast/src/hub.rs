@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,9 @@ use piece::is_end;
 /// How much of the log is dispatched in one go: enough to be cheap, small enough that others get the lock.
 const EVENTS_MAX: usize = 2048;
 const BYTES_MAX: usize = 4 << 20;
+
+/// After so many frames the hub lets others have the lock for a moment.
+const FRAMES_MAX: u64 = 2048;
 
 /// The hub of one node.
 pub struct Hub {
@@ -127,6 +130,8 @@ impl Hub {
                     if !self.dispatch(&piece) {
                         return;
                     }
+                    // Sessions take what they have before more is queued, also where there is one processor.
+                    tokio::task::yield_now().await;
                 }
                 Err(ReadError::Gap { head, .. }) => {
                     // Only when retention outran the hub. Each session finds the gap when it reads the log for itself, and
@@ -152,6 +157,7 @@ impl Hub {
         let began = std::time::Instant::now();
         let mut state = self.state.lock();
         let from = state.dispatched;
+        let mut frames = state.index.delivered.frames;
         for run in transactions(events) {
             let whole = run.events.len() == events.len();
             let ends = run.events.len() + offset_of(events, run.events) == events.len();
@@ -162,6 +168,10 @@ impl Hub {
             state.index.dispatch(run);
             state.passed(run);
             self.events.fetch_add(run.events.len() as u64, Ordering::Relaxed);
+            if state.index.delivered.frames - frames > FRAMES_MAX {
+                frames = state.index.delivered.frames;
+                MutexGuard::bump(&mut state);
+            }
         }
         let now = state.dispatched;
         drop(state);
@@ -174,9 +184,11 @@ impl Hub {
         now != from
     }
 
-    /// The position up to which every member's frames have been queued.
+    /// A position up to which every member's frames have been queued. While a dispatch is going on, some further
+    /// frames have been queued, too.
     pub fn dispatched(&self) -> Position {
-        self.state.lock().dispatched
+        // Never waits for a dispatch that is going on.
+        *self.progress.borrow()
     }
 
     /// The newest position at which no transaction is open: where a subscription begins that wants no rows to begin with.

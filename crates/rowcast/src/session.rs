@@ -30,7 +30,7 @@ use crate::filter::Filter;
 use crate::hub::{Closing, Item, ItemKind, SessionKey, SubscriptionKey};
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe};
-use follow::{Start, Step, Wish, follow};
+use follow::{Sent, Start, Step, Wish, follow};
 use read::{Broken, Follow};
 
 /// A session hands its transport about so many bytes at once.
@@ -47,8 +47,8 @@ pub struct Session {
     subscriptions: BTreeMap<SubscriptionKey, Subscription>,
     next_key: u32,
     replies: VecDeque<Bytes>,
-    steps: mpsc::Receiver<(SubscriptionKey, Step)>,
-    step_sender: mpsc::Sender<(SubscriptionKey, Step)>,
+    steps: mpsc::Receiver<Sent>,
+    step_sender: mpsc::Sender<Sent>,
     requests: usize,
     bad_messages: u32,
     heartbeat: Interval,
@@ -226,7 +226,7 @@ impl Session {
         tokio::spawn(async move {
             let answer = answer.await;
             // The client may have gone; its request was done all the same.
-            let _ = steps.send((SubscriptionKey(u32::MAX), Step::Reply(answer))).await;
+            let _ = steps.send(Box::new((SubscriptionKey(u32::MAX), Step::Reply(answer)))).await;
         });
     }
 
@@ -242,10 +242,12 @@ impl Session {
 
     /// Waits until there is something to send and appends it to `out`, about 256 KiB at most.
     ///
-    /// Dropping the future loses nothing. `Err` when the gateway wants the connection closed.
+    /// Dropping the future loses nothing as long as `out` is kept for the next call. `Err` when the gateway wants the connection closed.
     pub async fn next(&mut self, out: &mut Vec<Bytes>) -> Result<(), Closing> {
         loop {
-            self.finish_joins(out).await;
+            if self.is_joining() {
+                self.finish_joins(out).await;
+            }
             out.extend(self.replies.drain(..));
             let closing = self.take_queue(out);
             self.take_steps(out);
@@ -258,10 +260,9 @@ impl Session {
             if self.is_joining() {
                 continue;
             }
-            let queue = self.connected.queue.clone();
             tokio::select! {
-                () = queue.ready() => {}
-                Some((key, step)) = self.steps.recv() => self.step(key, step, out),
+                () = self.connected.queue.ready() => {}
+                Some(sent) = self.steps.recv() => self.step(*sent, out),
                 _ = self.heartbeat.tick() => self.say_position(),
             }
         }
@@ -325,6 +326,7 @@ impl Session {
             return None;
         }
         let taken = self.connected.queue.take(TAKE_BYTES);
+        out.reserve(taken.items.len());
         for item in taken.items {
             self.take_item(item, out);
         }
@@ -375,15 +377,15 @@ impl Session {
     fn take_steps(&mut self, out: &mut Vec<Bytes>) {
         let mut bytes: usize = out.iter().map(Bytes::len).sum();
         while bytes < TAKE_BYTES
-            && let Ok((key, step)) = self.steps.try_recv()
+            && let Ok(sent) = self.steps.try_recv()
         {
             let before = out.len();
-            self.step(key, step, out);
+            self.step(*sent, out);
             bytes += out[before..].iter().map(Bytes::len).sum::<usize>();
         }
     }
 
-    fn step(&mut self, key: SubscriptionKey, step: Step, out: &mut Vec<Bytes>) {
+    fn step(&mut self, (key, step): (SubscriptionKey, Step), out: &mut Vec<Bytes>) {
         if let Step::Reply(message) = step {
             self.requests -= 1;
             return self.reply(&message);
@@ -410,8 +412,9 @@ impl Session {
     fn say_position(&mut self) {
         let position = self.node.hub.dispatched();
         let (bytes, behind) = self.connected.queue.status();
-        let all_live = self.subscriptions.values().all(|s| matches!(s.phase, Phase::Live));
-        if all_live && bytes == 0 && !behind {
+        // A position that is older than what was sent already would take the client back.
+        let settled = |s: &Subscription| matches!(s.phase, Phase::Live) && s.reached.is_none_or(|r| r <= position);
+        if self.subscriptions.values().all(settled) && bytes == 0 && !behind {
             self.reply(&ServerMessage::Position { position: position.to_string() });
         } else if self.wire == Wire::Sse {
             // A comment, so that proxies keep the connection open.

@@ -147,13 +147,14 @@ describe('the address', () => {
     const plot = page.locator('.u-over');
     const box = await plot.boundingBox();
     if (box === null) throw new Error('there is no plot');
-    await page.mouse.move(box.x + box.width * 0.4, box.y + 80);
+    await latest(page).nth(5).waitFor();
+    await page.mouse.move(box.x + box.width * 0.6, box.y + 80);
     await page.mouse.down();
-    await page.mouse.move(box.x + box.width * 0.7, box.y + 90, { steps: 4 });
+    await page.mouse.move(box.x + box.width * 0.99, box.y + 90, { steps: 4 });
     await page.mouse.up();
     await expect.poll(() => new URL(page.url()).searchParams.has('from')).toBe(true);
     await page.getByRole('button', { name: 'Reset zoom' }).waitFor();
-    await page.locator('.u-over').dblclick();
+    await page.locator('.u-over').dblclick({ position: { x: 40, y: 40 } });
     await expect.poll(() => new URL(page.url()).searchParams.has('from')).toBe(false);
   });
 });

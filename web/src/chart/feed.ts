@@ -37,8 +37,18 @@ const REFRESH_FIRST_MS = 300;
 const REFRESH_MAX_MS = 15_000;
 const RETRY_MS = 2_000;
 const TRIM_MS = 10_000;
-/** Errors that asking again would not mend. */
-const FINAL = new Set(['bad_filter', 'unknown_column', 'unknown_table', 'bad_message', 'too_large']);
+const FINAL: ReadonlySet<string> = new Set([
+  'bad_filter',
+  'unknown_column',
+  'unknown_table',
+  'bad_message',
+  'too_large',
+]);
+
+/** Whether the question is wrong, and not the moment. */
+export function isFinal(error: RowcastErrorLike): boolean {
+  return FINAL.has(error.code);
+}
 
 export class Feed {
   tracks: Tracks;
@@ -48,7 +58,7 @@ export class Feed {
   version = 0;
   /** Changes received. */
   received = 0;
-  /** Groups in the order of their first appearance, which is the order of their colours. */
+  /** Groups in the order of their first appearance, and then of their names, which is the order of their colours. */
   readonly order: string[] = [];
   /** Points before this are kept although the window has passed them: somebody looks at them. */
   keepFrom: number | null = null;
@@ -276,15 +286,19 @@ export class Feed {
   private fail(error: RowcastErrorLike): void {
     if (this.closed) return;
     this.tell({ phase: 'failed', error });
-    if (!FINAL.has(error.code)) this.reloadIn(RETRY_MS);
+    if (!isFinal(error)) this.reloadIn(RETRY_MS);
   }
 
   private tell(part: Partial<FeedState>): void {
-    for (const group of this.tracks.byGroup.keys()) {
-      if (!this.order.includes(group)) this.order.push(group);
-    }
+    const news = [...this.tracks.byGroup.keys()].filter((group) => !this.order.includes(group));
+    if (news.length > 0) this.order.push(...news.sort(compare));
     this.version += 1;
     this.state = { ...this.state, ...part };
     for (const listener of this.listeners) listener();
   }
+}
+
+/** `h2` before `h10`. */
+function compare(a: string, b: string): number {
+  return a.localeCompare(b, undefined, { numeric: true });
 }

@@ -13,9 +13,15 @@ export function formatNumber(value: number): string {
   return plain.format(Number(value.toPrecision(9)));
 }
 
+/** A value at a glance: whole numbers as they are, others with as many digits as an eye takes in. */
+export function formatGlance(value: number): string {
+  return formatNumber(Number.isInteger(value) ? value : Number(value.toPrecision(6)));
+}
+
 /** A short number for an axis or a dial. */
 export function formatTick(value: number): string {
   const size = Math.abs(value);
+  if (size >= 1e15) return value.toExponential(1);
   if (size >= 10_000) return compact.format(value);
   if (size !== 0 && size < 1e-4) return value.toExponential(1);
   return plain.format(Number(value.toPrecision(6)));

@@ -54,6 +54,12 @@ const TIME_STEPS = [
   ...steps(DAY, [1, 2, 7, 14, 28, 91, 365, 730, 1825, 3650, 18_250]),
 ];
 
+const FRAME_MS = 33;
+/** Room at the right, for half a label and the newest point. */
+const RIGHT = 28;
+/** The width of a digit of the axis, about. */
+const DIGIT = 7;
+
 /** Series of each line: the band's upper and lower edge, and the line itself. */
 const PER_LINE = 3;
 
@@ -62,6 +68,8 @@ export class Plot {
   private drawn: Line[] = [];
   private frame = 0;
   private wake: ReturnType<typeof setTimeout> | undefined;
+  private soon: ReturnType<typeof setTimeout> | undefined;
+  private drawnAt = 0;
   private dirty = true;
   private version = -1;
   private axis: [number, number] = [0, 0];
@@ -79,7 +87,7 @@ export class Plot {
     private readonly colors: PlotColors,
     private readonly events: PlotEvents,
   ) {
-    this.unfollow = feed.subscribe(this.request);
+    this.unfollow = feed.subscribe(this.arrived);
     this.resize = new ResizeObserver(() => this.fit());
     this.resize.observe(host);
     document.addEventListener('visibilitychange', this.request);
@@ -93,6 +101,7 @@ export class Plot {
     removeEventListener('pointerup', this.release);
     cancelAnimationFrame(this.frame);
     clearTimeout(this.wake);
+    clearTimeout(this.soon);
     this.chart?.destroy();
   }
 
@@ -153,6 +162,13 @@ export class Plot {
     this.request();
   };
 
+  /** Rows that pour in are drawn 30 times a second: an eye sees no more, and a battery does. */
+  private readonly arrived = (): void => {
+    if (this.soon !== undefined) return;
+    const rest = this.drawnAt + FRAME_MS - performance.now();
+    this.soon = setTimeout(this.request, Math.max(0, rest));
+  };
+
   private readonly request = (): void => {
     if (this.frame === 0 && !document.hidden) this.frame = requestAnimationFrame(this.tick);
   };
@@ -160,19 +176,22 @@ export class Plot {
   private readonly tick = (): void => {
     this.frame = 0;
     clearTimeout(this.wake);
+    clearTimeout(this.soon);
+    this.soon = undefined;
     const width = this.host.clientWidth;
     if (width < 40) return;
     const axis = this.held ?? this.frozen ?? this.feed.axis(Date.now());
-    const pixel = (axis[1] - axis[0]) / width;
-    const moved = Math.abs(axis[1] - this.axis[1]) >= pixel / 2 || axis[0] !== this.axis[0];
+    const pixel = (axis[1] - axis[0]) / (width * devicePixelRatio);
+    const moved = axis[0] !== this.axis[0] || axis[1] !== this.axis[1];
     if (this.dirty || moved || this.version !== this.feed.version) {
       this.dirty = false;
       this.version = this.feed.version;
       this.axis = axis;
+      this.drawnAt = performance.now();
       this.draw(axis, width);
     }
     if (this.feed.follows && this.frozen === null && this.held === null) {
-      this.wake = setTimeout(this.request, reducedMotion() ? 1000 : Math.max(16, pixel / 2));
+      this.wake = setTimeout(this.request, reducedMotion() ? 1000 : Math.max(FRAME_MS, pixel));
     }
   };
 
@@ -254,7 +273,7 @@ export class Plot {
         width,
         height: Math.max(this.host.clientHeight, 120),
         ms: 1,
-        padding: [12, 28, 0, 0],
+        padding: [12, RIGHT, 0, 0],
         legend: { show: false },
         scales: {
           x: { time: isTime, auto: false, range: (_, min, max) => [min, max] },
@@ -298,7 +317,8 @@ export class Plot {
         ...(isTime ? { incrs: TIME_STEPS } : {}),
         size: 34,
         grid: { show: false },
-        values: (_, ticks, __, ___, step) => (isTime ? formatTimeTicks(ticks, step) : ticks.map(formatTick)),
+        values: (u, ticks, _, __, step) =>
+          fitting(u, ticks, isTime ? formatTimeTicks(ticks, step) : ticks.map(formatTick)),
       },
       {
         ...shared,
@@ -382,6 +402,15 @@ function yRange(low: number | null, high: number | null): [number, number] {
   const bottom = low >= 0 && low < high * 0.4 ? 0 : low - pad;
   const top = high <= 0 && high > low * 0.4 ? 0 : high + pad;
   return [bottom, top];
+}
+
+/** The labels that do not reach over the chart's right end. */
+function fitting(u: uPlot, ticks: readonly number[], labels: readonly string[]): string[] {
+  const room = u.bbox.width / devicePixelRatio + RIGHT;
+  return labels.map((label, i) => {
+    const half = (label.length * DIGIT) / 2;
+    return u.valToPos(ticks[i] ?? 0, 'x') + half > room ? '' : label;
+  });
 }
 
 function axisWidth(u: uPlot, labels: readonly string[] | null, font: string): number {

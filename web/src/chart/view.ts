@@ -13,7 +13,7 @@ export interface ChartView {
   values: string[];
   group: string | null;
   where: string;
-  window: WindowName;
+  window: WindowName | null;
   shape: Shape | null;
   /** Zoomed in: the ends of the axis. */
   range: [number, number] | null;
@@ -23,13 +23,18 @@ export interface ChartView {
   hidden: string[];
 }
 
+/** A view in which the page has chosen what the address leaves open. */
+export interface FullView extends ChartView {
+  window: WindowName;
+}
+
 export const EMPTY_VIEW: ChartView = {
   table: null,
   time: null,
   values: [],
   group: null,
   where: '',
-  window: '5m',
+  window: null,
   shape: null,
   range: null,
   at: null,
@@ -50,6 +55,17 @@ export function windowMs(name: WindowName): number | null {
   return name === 'all' ? null : WINDOW_MS[name];
 }
 
+/** Points that a window should show at least, where rows come evenly. */
+const POINTS = 45;
+
+/** The smallest window with enough points, judged by the usual distance between the times of some neighbouring rows. */
+export function guessWindow(times: readonly number[]): WindowName {
+  const sorted = times.toSorted((a, b) => a - b);
+  const gaps = sorted.slice(1).map((time, i) => time - (sorted[i] ?? time));
+  const usual = gaps.sort((a, b) => a - b)[Math.floor(gaps.length / 2)] ?? 0;
+  return WINDOWS.find((name) => (windowMs(name) ?? Number.POSITIVE_INFINITY) >= usual * POINTS) ?? 'all';
+}
+
 export function parseView(search: string): ChartView {
   const query = new URLSearchParams(search);
   return {
@@ -58,7 +74,7 @@ export function parseView(search: string): ChartView {
     values: query.getAll('value').filter((name) => name !== ''),
     group: query.get('group') || null,
     where: query.get('where') ?? '',
-    window: oneOf(WINDOWS, query.get('window')) ?? EMPTY_VIEW.window,
+    window: oneOf(WINDOWS, query.get('window')),
     shape: oneOf(SHAPES, query.get('view')),
     range: parseRange(query.get('from'), query.get('to')),
     at: parseNumber(query.get('at')),
@@ -77,7 +93,7 @@ export function formatView(view: ChartView): string {
   for (const value of view.values) put('value', value);
   put('group', view.group);
   put('where', view.where);
-  if (view.window !== EMPTY_VIEW.window) put('window', view.window);
+  put('window', view.window);
   put('view', view.shape);
   if (view.range !== null) {
     put('from', view.range[0]);

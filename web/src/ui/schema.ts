@@ -12,9 +12,10 @@ export interface Loaded<T> {
 
 const NOTHING = { value: null, error: null };
 const AGAIN_MS = 3_000;
+const NEWS_MS = 15_000;
 const SAMPLE_ROWS = 50;
 
-/** Every table. While there is none it is asked for again: somebody may be about to make one. */
+/** Every table, asked for again now and then: somebody may make one, or alter it. */
 export function useTables(): Loaded<readonly Table[]> {
   const db = useRowcast();
   const { state } = useConnection();
@@ -23,15 +24,16 @@ export function useTables(): Loaded<readonly Table[]> {
     const stop = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const load = async () => {
+      let wait = AGAIN_MS;
       try {
         const tables = await db.tables({ signal: stop.signal });
-        setLoaded({ value: tables, error: null });
-        if (tables.length > 0) return;
+        setLoaded((old) => (isSame(old, tables) ? old : { value: tables, error: null }));
+        if (tables.length > 0) wait = NEWS_MS;
       } catch (error) {
         if (stop.signal.aborted) return;
         setLoaded(({ value }) => ({ value, error: error as RowcastErrorLike }));
       }
-      if (!stop.signal.aborted) timer = setTimeout(load, AGAIN_MS);
+      if (!stop.signal.aborted) timer = setTimeout(load, wait);
     };
     if (state !== 'waiting') void load();
     return () => {
@@ -40,6 +42,10 @@ export function useTables(): Loaded<readonly Table[]> {
     };
   }, [db, state]);
   return loaded;
+}
+
+function isSame({ value, error }: Loaded<readonly Table[]>, tables: readonly Table[]): boolean {
+  return error === null && JSON.stringify(value) === JSON.stringify(tables);
 }
 
 export interface Sample {

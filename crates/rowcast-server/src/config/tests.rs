@@ -159,7 +159,7 @@ fn a_database_must_be_there() {
     mistakes(
         "[database]\nurl = \"postgres://u:secret@h/db\"\n",
         &[
-            "rowcast.toml:2: database.url: PostgreSQL is not in this version, which follows SQLite only; write \"sqlite:path/to/file.db\"",
+            "rowcast.toml:2: database.url: this version follows SQLite only, not PostgreSQL; write \"sqlite:path/to/file.db\"",
         ],
     );
 }

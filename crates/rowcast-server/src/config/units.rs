@@ -131,10 +131,10 @@ impl FromStr for DatabaseUrl {
         }
         let lower = text.to_ascii_lowercase();
         for (schemes, name) in
-            [(["postgres:", "postgresql:"], "PostgreSQL"), (["mysql:", "mariadb:"], "MySQL and MariaDB")]
+            [(["postgres:", "postgresql:"], "PostgreSQL"), (["mysql:", "mariadb:"], "MySQL or MariaDB")]
         {
             if schemes.iter().any(|scheme| lower.starts_with(scheme)) {
-                return unclear(format!("{name} is not in this version, which follows SQLite only"), fix);
+                return unclear(format!("this version follows SQLite only, not {name}"), fix);
             }
         }
         if [".db", ".sqlite", ".sqlite3", ".db3"].iter().any(|end| lower.ends_with(end)) && !lower.contains("://") {

@@ -32,7 +32,7 @@ async fn mistakes_are_all_told_before_a_port_is_bound() {
         "the configuration has 3 mistakes",
         "rowcast.toml:3: limits.frame_bites: there is no such key; did you mean limits.frame_bytes?",
         "environment ROWCAST__LIMITS__HEARTBEAT: limits.heartbeat",
-        "--database: database.url: PostgreSQL is not in this version",
+        "--database: database.url: this version follows SQLite only, not PostgreSQL",
     ] {
         assert!(told.contains(part), "{part}\n{told}");
     }

@@ -80,7 +80,7 @@ pub struct Closing {
 #[derive(Debug, Default)]
 pub struct Taken {
     /// In log order.
-    pub items: Vec<Item>,
+    pub items: VecDeque<Item>,
     /// Set when the queue overflowed: read the log after this.
     pub behind: Option<Position>,
     /// Ephemeral messages that were dropped, by subscription.
@@ -145,14 +145,20 @@ impl Queue {
             behind: state.behind,
             skipped: std::mem::take(&mut state.skipped),
             closing: state.closing.clone(),
-            items: Vec::new(),
+            items: VecDeque::new(),
         };
+        // The usual case. It also gives the memory back that a burst has taken.
+        if state.bytes <= bytes_max {
+            state.bytes = 0;
+            taken.items = std::mem::take(&mut state.items);
+            return taken;
+        }
         let mut bytes = 0;
         while bytes < bytes_max
             && let Some(item) = state.items.pop_front()
         {
             bytes += item.kind.bytes();
-            taken.items.push(item);
+            taken.items.push_back(item);
         }
         state.bytes -= bytes;
         taken

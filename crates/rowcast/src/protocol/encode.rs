@@ -136,7 +136,7 @@ pub fn frame(wire: Wire, kind: &str, id: &str, position: Option<Position>, body:
 fn open_sse(kind: &str, position: Option<Position>, out: &mut Vec<u8>) {
     use std::io::Write;
     if let Some(position) = position {
-        write!(out, "id: {position}\n").expect("a vector takes all");
+        writeln!(out, "id: {position}").expect("a vector takes all");
     }
     write!(out, "event: {kind}\ndata: ").expect("a vector takes all");
 }

@@ -11,6 +11,7 @@ use super::{At, Code, Problem};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs, reason = "docs/protocol.md describes every field")]
+#[allow(clippy::large_enum_variant, reason = "one at a time, and soon written")]
 pub enum ServerMessage {
     Hello {
         protocol: u32,

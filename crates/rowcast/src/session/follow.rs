@@ -52,6 +52,7 @@ pub(super) enum Start {
 
 /// What the task has for its session.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "replies are rare, and steps are few at a time")]
 pub(super) enum Step {
     /// Frames, with the position of the event that each is about.
     Frames(Vec<Frame>),
@@ -66,7 +67,12 @@ pub(super) enum Step {
 /// The session is gone, or has unsubscribed.
 struct Gone;
 
-type Sender = mpsc::Sender<(SubscriptionKey, Step)>;
+/// A step, and the subscription that it is about.
+///
+/// In a box because the channel keeps room for 32 of them from the start: 7 kB for each connection otherwise.
+pub(super) type Sent = Box<(SubscriptionKey, Step)>;
+
+type Sender = mpsc::Sender<Sent>;
 
 /// Runs until the hub can carry on, the subscription fails, or nobody listens.
 pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: SubscriptionKey, steps: Sender) {
@@ -76,10 +82,10 @@ pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: 
     match way.walk(start).await {
         Ok(Ok(())) => {
             let ready = Step::Ready(Box::new(way.follow));
-            let _ = way.steps.send((key, ready)).await;
+            let _ = way.steps.send(Box::new((key, ready))).await;
         }
         Ok(Err(problem)) => {
-            let _ = way.steps.send((key, Step::Failed(problem))).await;
+            let _ = way.steps.send(Box::new((key, Step::Failed(problem)))).await;
         }
         Err(Gone) => {}
     }
@@ -313,7 +319,7 @@ impl Way {
     }
 
     async fn send(&self, step: Step) -> Result<(), Gone> {
-        self.steps.send((self.key, step)).await.map_err(|_| Gone)
+        self.steps.send(Box::new((self.key, step))).await.map_err(|_| Gone)
     }
 }
 

@@ -51,6 +51,8 @@ struct Conversation {
     ping: Interval,
     heard: Instant,
     frame_bytes: usize,
+    /// Frames that the session has handed out: they outlive a turn in which something else came first.
+    out: Vec<Bytes>,
 }
 
 /// How a conversation ends.
@@ -74,6 +76,7 @@ impl Conversation {
             ping,
             heard: Instant::now(),
             frame_bytes: limits.frame_bytes,
+            out: Vec::new(),
         }
     }
 
@@ -85,13 +88,12 @@ impl Conversation {
             }
         };
         if let End::Close(code, closing) = end {
-            // A client that reads nothing must not hold the goodbye up.
-            let _ = timeout(Duration::from_secs(5), self.say_goodbye(code, closing)).await;
+            // A client that reads nothing must not hold the goodbye up. In a box, so that it takes no room before it is said.
+            let _ = timeout(Duration::from_secs(5), Box::pin(self.say_goodbye(code, closing))).await;
         }
     }
 
     async fn turn(&mut self) -> Result<(), End> {
-        let mut out = Vec::new();
         tokio::select! {
             message = self.socket.recv(), if self.session.can_receive() => {
                 self.heard = Instant::now();
@@ -101,9 +103,9 @@ impl Conversation {
                     None => return Err(End::Gone),
                 }
             }
-            next = self.session.next(&mut out) => {
+            next = self.session.next(&mut self.out) => {
                 next.map_err(|closing| End::Close(1001, closing))?;
-                self.send(out).await?;
+                self.send().await?;
             }
             _ = self.ping.tick() => self.keep_alive().await?,
         }
@@ -132,9 +134,9 @@ impl Conversation {
     }
 
     /// Writes all frames, flushing once.
-    async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), End> {
+    async fn send(&mut self) -> Result<(), End> {
         let writing = async {
-            for frame in frames {
+            for frame in self.out.drain(..) {
                 // Our own frames are UTF-8; the check costs less than a copy.
                 let text = Utf8Bytes::try_from(frame).map_err(|_| End::Gone)?;
                 self.socket.feed(Message::Text(text)).await.map_err(|_| End::Gone)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use rowcast::event::{
-    Batch, Body, Change, Channel, Column, Message, Op, Position, Row, ResetCause, RowChange, Table, TableName, Value,
+    Batch, Body, Change, Channel, Column, Message, Op, Position, ResetCause, Row, RowChange, Table, TableName, Value,
 };
 use rowcast::log::local::{LocalLog, LogSettings};
 use rowcast::log::memory::MemoryLog;

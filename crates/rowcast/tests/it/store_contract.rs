@@ -254,14 +254,16 @@ pub(crate) async fn series_are_of_buckets(db: impl StoredDatabase) {
     assert_eq!(group.avg[0], [Some(4.0), None, Some(6.0)]);
     assert_eq!(group.last[0], [Some(3.0), None, Some(5.0)]);
 
-    let grouped = store.series(SeriesQuery { group_by: Some(3), groups_max: 1, ..chart(&t) }).await.expect("a series").series;
+    let grouped =
+        store.series(SeriesQuery { group_by: Some(3), groups_max: 1, ..chart(&t) }).await.expect("a series").series;
     let names: Vec<&str> = grouped.groups.iter().map(|group| group.group.get()).collect();
     assert_eq!(names, ["\"a\""]);
 
     let open = store.series(SeriesQuery { from: None, to: None, ..chart(&t) }).await.expect("a series").series;
     assert_eq!((open.from, open.to), (0.0, 40.0));
     assert_eq!(open.groups[0].count.iter().sum::<u64>(), 7, "the last row, too");
-    let nothing = store.series(SeriesQuery { from: Some(100.0), to: None, ..chart(&t) }).await.expect("a series").series;
+    let nothing =
+        store.series(SeriesQuery { from: Some(100.0), to: None, ..chart(&t) }).await.expect("a series").series;
     assert!(nothing.groups[0].time.is_empty());
 }
 

@@ -4,7 +4,7 @@ import type { RowcastErrorLike, Table } from '@rowcast/client';
 import { useEffect, useState } from 'react';
 import type { Feed } from '../../chart/feed';
 import { formatCount, formatTime } from '../../chart/format';
-import { type ChartView, type Shape, WINDOWS, type WindowName } from '../../chart/view';
+import { type FullView, type Shape, WINDOWS, type WindowName } from '../../chart/view';
 import { Segments, Select, Ticks } from '../../ui/choice';
 import { copyText } from '../../ui/empty';
 import { FilterBox } from '../../ui/filter-box';
@@ -15,7 +15,7 @@ import type { Change } from './page';
 import { usePulse } from './pulse';
 
 interface SourceProps {
-  readonly view: ChartView;
+  readonly view: FullView;
   readonly tables: readonly Table[];
   readonly table: Table;
   readonly choice: Choice;
@@ -28,7 +28,7 @@ const named = (name: string) => ({ value: name, text: name });
 export function SourceBar({ view, tables, table, choice, filterError, change }: SourceProps) {
   const names = table.columns.map((column) => column.name);
   const groups = names.filter((name) => name !== choice.time && !choice.values.includes(name));
-  const again = { range: null, at: null, hidden: [] };
+  const again = { window: null, range: null, at: null, hidden: [] };
   return (
     <div className="bar source-bar">
       <Select
@@ -68,7 +68,7 @@ export function SourceBar({ view, tables, table, choice, filterError, change }: 
 }
 
 interface ViewProps {
-  readonly view: ChartView;
+  readonly view: FullView;
   readonly choice: Choice;
   readonly feed: Feed | null;
   readonly loading: boolean;
@@ -123,12 +123,15 @@ export function defaultShape(choice: Choice): Shape {
 }
 
 /** What a reader has to know to trust the picture. */
-function Notes({ feed, view, change }: { feed: Feed; view: ChartView; change: Change }) {
+function Notes({ feed, view, change }: { feed: Feed; view: FullView; change: Change }) {
   usePulse(feed);
-  const { sampled, outside, omitted, untimed } = feed.getSnapshot();
+  const { sampled, outside, omitted, untimed, phase, error } = feed.getSnapshot();
   const { stale } = feed;
   return (
     <>
+      {phase === 'failed' && error !== null && (
+        <span className="note note-strong">Not up to date: {error.message}</span>
+      )}
       {sampled && (
         <span className="note" title="The table is large: this is an even sample. The exact history is being read.">
           Sampled
@@ -155,7 +158,7 @@ function PausedNote({ feed }: { feed: Feed }) {
   return <span className="note note-strong">Paused{news > 0 && ` · ${formatCount(news)} new`}</span>;
 }
 
-function PauseButton({ view, change }: { view: ChartView; change: Change }) {
+function PauseButton({ view, change }: { view: FullView; change: Change }) {
   const paused = view.at !== null;
   return (
     <button

@@ -3,8 +3,8 @@
 import type { Table } from '@rowcast/client';
 import { guessTimeColumn, guessValues, numericColumns } from '../../chart/column';
 import type { FeedQuery, Span } from '../../chart/row';
-import { detectUnit, type TimeUnit } from '../../chart/time';
-import { type ChartView, windowMs } from '../../chart/view';
+import { detectUnit, type TimeUnit, toAxis } from '../../chart/time';
+import { type ChartView, type FullView, guessWindow, windowMs } from '../../chart/view';
 import type { Sample } from '../../ui/schema';
 
 /** The table of the address, else the demo's, else the first that has something like a time. */
@@ -38,7 +38,15 @@ export function chooseColumns(view: ChartView, table: Table, sample: Sample): Ch
   return { time, unit: unit ?? 'ms', values, numeric, group: known(view.group) };
 }
 
-export function feedQuery(view: ChartView, table: Table, choice: Choice, pausedHere: number | null): FeedQuery | null {
+/** The view with every guess spelled out. */
+export function fullView(view: ChartView, table: Table, choice: Choice, sample: Sample): FullView {
+  const { time, unit, values, group } = choice;
+  const times = sample.rows.map((row) => (time === null ? null : toAxis(row[time], unit)));
+  const window = view.window ?? guessWindow(times.filter((at) => at !== null));
+  return { ...view, table: table.name, time, values: [...values], group, window };
+}
+
+export function feedQuery(view: FullView, table: Table, choice: Choice, pausedHere: number | null): FeedQuery | null {
   const { time, unit, values, group } = choice;
   if (time === null || values.length === 0) return null;
   const span = spanOf(view, unit, pausedHere);
@@ -46,7 +54,7 @@ export function feedQuery(view: ChartView, table: Table, choice: Choice, pausedH
 }
 
 /** A pause that came with the address is history; one that was made here keeps what is already on the page. */
-function spanOf(view: ChartView, unit: TimeUnit, pausedHere: number | null): Span {
+function spanOf(view: FullView, unit: TimeUnit, pausedHere: number | null): Span {
   if (view.range !== null) return { kind: 'range', from: view.range[0], to: view.range[1] };
   const ms = windowMs(view.window);
   if (ms === null || unit === 'number') return { kind: 'all' };

@@ -2,7 +2,7 @@
 
 import { useRef } from 'react';
 import type { Arrival, Feed } from '../../chart/feed';
-import { formatNumber, formatShortTime, formatTick } from '../../chart/format';
+import { formatGlance, formatShortTime, formatTick } from '../../chart/format';
 import { gaugeScale, gaugeTicks, needleAngle, type Scale, SWEEP } from '../../chart/gauge';
 import type { LineName } from '../../chart/plot';
 import { extremes } from './lines';
@@ -33,12 +33,15 @@ function LiveGauge({ feed, line }: { feed: Feed; line: LineName }) {
   const { value, time } = newest(feed, line);
   const [low, high] = range(feed, line, value);
   scale.current = gaugeScale(low, high, scale.current);
+  const text = value === null ? '–' : formatGlance(value);
   return (
     <figure className="card gauge">
       <Dial value={value} scale={scale.current} color={line.color} />
       <figcaption>
         <span className="gauge-name">{line.name}</span>
-        <strong className="gauge-value">{value === null ? '–' : formatNumber(value)}</strong>
+        <strong className="gauge-value" data-long={text.length > 8 || undefined}>
+          {text}
+        </strong>
         <span className="gauge-time">{time === null ? 'no point yet' : formatShortTime(time, feed.query.unit)}</span>
       </figcaption>
     </figure>

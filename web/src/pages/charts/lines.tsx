@@ -2,9 +2,9 @@
 
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from 'react';
 import type { Feed } from '../../chart/feed';
-import { formatNumber, formatShortTime, formatTime } from '../../chart/format';
+import { formatGlance, formatNumber, formatShortTime, formatTime } from '../../chart/format';
 import { type LineName, Plot, type Reading } from '../../chart/plot';
-import { type ChartView, windowMs } from '../../chart/view';
+import { type FullView, windowMs } from '../../chart/view';
 import { Empty } from '../../ui/empty';
 import type { Change } from './page';
 import { computedColor } from './picture';
@@ -13,7 +13,7 @@ import { usePulse } from './pulse';
 interface Props {
   readonly feed: Feed;
   readonly lines: readonly LineName[];
-  readonly view: ChartView;
+  readonly view: FullView;
   readonly change: Change;
 }
 
@@ -73,7 +73,7 @@ function usePlot(host: React.RefObject<HTMLDivElement | null>, props: PlotProps)
       text: computedColor('--text-3'),
       grid: computedColor('--grid'),
       surface: computedColor('--surface'),
-      font: `11.5px ${font}`,
+      font: `12px ${font}`,
     };
     const made = new Plot(host.current, feed, lines, colors, {
       onZoom: (from, to) => latest.current.change({ range: [rounded(from), rounded(to)] }),
@@ -101,7 +101,7 @@ function usePlot(host: React.RefObject<HTMLDivElement | null>, props: PlotProps)
   return plot;
 }
 
-function frozenAxis(feed: Feed, view: ChartView): [number, number] | null {
+function frozenAxis(feed: Feed, view: FullView): [number, number] | null {
   const { span } = feed.query;
   if (view.at === null || span.kind === 'range') return null;
   if (span.kind === 'all')
@@ -116,7 +116,7 @@ function rounded(axis: number): number {
 }
 
 /** What a key does to the chart; whether it does anything. */
-function steer(event: KeyboardEvent, plot: Plot | null, change: Change, view: ChartView): boolean {
+function steer(event: KeyboardEvent, plot: Plot | null, change: Change, view: FullView): boolean {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   const size = event.shiftKey ? 10 : 1;
   switch (event.key) {
@@ -205,7 +205,7 @@ function Legend({ feed, lines, view, change }: Props) {
             >
               <span className="swatch" style={{ background: line.color }} aria-hidden="true" />
               <span className="legend-name">{line.name}</span>
-              <span className="legend-value">{last === undefined ? '' : formatNumber(last)}</span>
+              <span className="legend-value">{last === undefined ? '' : formatGlance(last)}</span>
             </button>
           </li>
         );
@@ -237,7 +237,7 @@ function Spread({ feed, line }: { feed: Feed; line: LineName }) {
 }
 
 /** Said over the empty axis: why nothing is drawn. */
-function Nothing({ feed, view, change }: { feed: Feed; view: ChartView; change: Change }) {
+function Nothing({ feed, view, change }: { feed: Feed; view: FullView; change: Change }) {
   usePulse(feed);
   if (feed.tracks.size > 0 || feed.getSnapshot().phase === 'loading') return null;
   return (

@@ -4,14 +4,15 @@ import type { RowcastErrorLike, Table } from '@rowcast/client';
 import { useRowcast } from '@rowcast/client/react';
 import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { guessTimeColumn } from '../../chart/column';
+import { isFinal } from '../../chart/feed';
 import type { FeedQuery } from '../../chart/row';
 import { FeedSwitch, type Feeds } from '../../chart/switch';
-import { type ChartView, formatView, parseView } from '../../chart/view';
+import { type ChartView, type FullView, formatView, parseView } from '../../chart/view';
 import { navigate, useAddress } from '../../shell/router';
 import { Command, Empty, Skeleton } from '../../ui/empty';
 import { type Sample, useSample, useTables } from '../../ui/schema';
 import { SourceBar, ViewBar } from './bars';
-import { type Choice, chooseColumns, chooseTable, feedQuery } from './choose';
+import { type Choice, chooseColumns, chooseTable, feedQuery, fullView } from './choose';
 import { Picture } from './picture';
 
 export type Change = (part: Partial<ChartView>, how?: 'push' | 'replace') => void;
@@ -39,16 +40,17 @@ interface ChartProps {
   readonly sample: Sample;
 }
 
-function Chart({ view, tables, table, sample }: ChartProps) {
+function Chart({ view: asked, tables, table, sample }: ChartProps) {
   const [pausedHere, setPausedHere] = useState<number | null>(null);
-  const choice = useMemo(() => chooseColumns(view, table, sample), [view, table, sample]);
+  const choice = useMemo(() => chooseColumns(asked, table, sample), [asked, table, sample]);
+  const view = useMemo(() => fullView(asked, table, choice, sample), [asked, table, choice, sample]);
+  useResolved(view);
   const query = useMemo(() => feedQuery(view, table, choice, pausedHere), [view, table, choice, pausedHere]);
   const { shown, wanted } = useFeeds(query);
   const error = useFeedError(wanted);
-  const full = useResolved(view, table, choice);
   const change: Change = (part, how = 'push') => {
     if (part.at !== undefined) setPausedHere(part.at);
-    navigate(`/charts${formatView({ ...full, ...part })}`, how);
+    navigate(`/charts${formatView({ ...view, ...part })}`, how);
   };
   const isFilterError = error !== null && (error.at !== undefined || error.code === 'bad_filter' || view.where !== '');
   return (
@@ -79,7 +81,7 @@ function Chart({ view, tables, table, sample }: ChartProps) {
 
 interface BodyProps {
   readonly table: Table;
-  readonly view: ChartView;
+  readonly view: FullView;
   readonly choice: Choice;
   readonly sample: Sample;
   readonly shown: Feeds['shown'];
@@ -93,6 +95,7 @@ function Body({ table, view, choice, sample, shown, error, filterWrong, change }
   if (choice.values.length === 0) return <NoNumbers table={table} />;
   if (sample.rows.length === 0) return <NoRows table={table} />;
   if (shown === null && filterWrong) return <BadFilter />;
+  if (shown === null && error !== null && isFinal(error)) return <Refused error={error} />;
   if (shown === null) return <Loading error={error} />;
   return <Picture feed={shown} view={view} choice={choice} change={change} />;
 }
@@ -115,15 +118,12 @@ function useFeedError(feed: Feeds['wanted']): RowcastErrorLike | null {
   return useSyncExternalStore(feed?.subscribe ?? noSubscription, () => feed?.getSnapshot().error ?? null);
 }
 
-/** The view with every guess spelled out, also in the address, so that a copied link says it all. */
-function useResolved(view: ChartView, table: Table, choice: Choice): ChartView {
-  const { time, values } = choice;
-  const full = { ...view, table: table.name, time, values: [...values], group: choice.group };
-  const to = `/charts${formatView(full)}`;
+/** Puts every guess into the address, so that a copied link says it all. */
+function useResolved(view: FullView): void {
+  const to = `/charts${formatView(view)}`;
   useEffect(() => {
     if (/^\/(charts\/?)?$/.test(location.pathname)) navigate(to, 'replace');
   }, [to]);
-  return full;
 }
 
 function Loading({ error }: { error: RowcastErrorLike | null }) {
@@ -132,6 +132,15 @@ function Loading({ error }: { error: RowcastErrorLike | null }) {
     <Empty title="The server does not answer">
       <p>{error.message}</p>
       <p>This page tries again by itself.</p>
+    </Empty>
+  );
+}
+
+function Refused({ error }: { error: RowcastErrorLike }) {
+  return (
+    <Empty title="This chart cannot be drawn">
+      <p>{error.message}</p>
+      {error.hint !== undefined && <p>{error.hint}</p>}
     </Empty>
   );
 }

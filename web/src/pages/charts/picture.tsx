@@ -4,7 +4,7 @@ import { useMemo } from 'react';
 import type { Feed } from '../../chart/feed';
 import { formatGroup } from '../../chart/format';
 import type { LineName } from '../../chart/plot';
-import type { ChartView } from '../../chart/view';
+import type { FullView } from '../../chart/view';
 import { useTheme } from '../../shell/theme';
 import { defaultShape } from './bars';
 import type { Choice } from './choose';
@@ -16,7 +16,7 @@ import { usePulse } from './pulse';
 
 interface Props {
   readonly feed: Feed;
-  readonly view: ChartView;
+  readonly view: FullView;
   readonly choice: Choice;
   readonly change: Change;
 }

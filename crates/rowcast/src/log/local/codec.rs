@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::event::{Body, Change, Channel, Column, Message, Op, Place, ResetCause, Row, RowChange, Table, TableName, Value};
+use crate::event::{
+    Body, Change, Channel, Column, Message, Op, Place, ResetCause, Row, RowChange, Table, TableName, Value,
+};
 
 /// Bytes that are not what this program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -132,8 +132,10 @@ fn sql(described: &Described, select: &Select, params: &mut Vec<Value>) -> Strin
     // Texts are ordered byte by byte, whatever the column's collation: clients keep the order themselves.
     let order = order(table, select);
     if !order.is_empty() {
-        let terms: Vec<String> =
-            order.iter().map(|(n, down)| format!("{} COLLATE BINARY{}", columns[*n], if *down { " DESC" } else { "" })).collect();
+        let terms: Vec<String> = order
+            .iter()
+            .map(|(n, down)| format!("{} COLLATE BINARY{}", columns[*n], if *down { " DESC" } else { "" }))
+            .collect();
         sql.push_str(&format!(" ORDER BY {}", terms.join(",")));
     }
     if select.limit.is_some() || select.offset > 0 {
