@@ -67,7 +67,7 @@ async fn a_frame_that_is_too_big_ends_the_connection_with_1009() -> Result<()> {
     shop.follow(&mut other, "other").await?;
     // The server may close before all of it is written.
     let _ = socket.say(json!({"type": "ping", "ref": "x".repeat(100 << 10)})).await;
-    let (last, code) = socket.to_the_end().await?;
+    let (last, code) = socket.read_to_end().await?;
     ensure!(code == Some(1009), "{code:?} after {last:?}");
     ensure!(matches!(&last, Some(Message::Close(close)) if close.reason == "too_large"), "{last:?}");
     shop.insert([1])?;
@@ -83,7 +83,7 @@ async fn a_client_that_talks_nonsense_for_too_long_is_closed_with_1008() -> Resu
         expect_problem(&mut socket, "bad_json").await?;
     }
     socket.send(Frame::text("nonsense")).await?;
-    let (last, code) = socket.to_the_end().await?;
+    let (last, code) = socket.read_to_end().await?;
     ensure!(code == Some(1008), "{code:?} after {last:?}");
     ensure!(matches!(&last, Some(Message::Close(close)) if close.reason == "bad_messages"), "{last:?}");
     Ok(())
@@ -109,7 +109,8 @@ async fn pages_of_other_origins_are_refused() -> Result<()> {
 #[tokio::test]
 async fn a_stream_that_cannot_be_is_an_http_error() -> Result<()> {
     let shop = Shop::open(&[]).await?;
-    let wrong: [(&[(&str, &str)], u16, &str); 6] = [
+    type Query = &'static [(&'static str, &'static str)];
+    let wrong: [(Query, u16, &str); 6] = [
         (&[("channel", "table:nothing")], 404, "unknown_table"),
         (&[("channel", "table:t"), ("where", "zzz = 1")], 400, "bad_filter"),
         (&[("channel", "table:t"), ("since", "yesterday")], 400, "bad_position"),

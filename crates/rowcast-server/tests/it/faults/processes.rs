@@ -52,7 +52,7 @@ async fn sigterm_tells_every_client_when_to_come_back_and_ends_well() -> Result<
     shop.follow(&mut socket, "s").await?;
     let mut sse = shop.stream(&[("channel", "table:t")]).await?;
     let Message::Subscribed(_) = sse.next().await? else { bail!("not subscribed") };
-    let (ended, goodbye, last) = tokio::join!(shop.server.terminate(), socket.to_the_end(), sse.next());
+    let (ended, goodbye, last) = tokio::join!(shop.server.terminate(), socket.read_to_end(), sse.next());
     ensure!(ended?.success());
     let (last_message, code) = goodbye?;
     ensure!(code == Some(1001), "{code:?}");
