@@ -51,6 +51,8 @@ pub(crate) struct Story {
     /// Whether there are very large transactions.
     pub(crate) large: bool,
     pub(crate) shifting: bool,
+    /// Whether clients may be told `gap` at any time.
+    pub(crate) gaps: bool,
     clients: usize,
     committed: AtomicUsize,
     marker: AtomicBool,
@@ -99,6 +101,7 @@ impl Story {
             shape: *shapes.choose(random).expect("there are shapes"),
             large: random.random_ratio(1, 6),
             shifting: kind == Kind::Shifting,
+            gaps: kind != Kind::Plain,
             clients: random.random_range(2..4),
             committed: AtomicUsize::new(0),
             marker: AtomicBool::new(false),

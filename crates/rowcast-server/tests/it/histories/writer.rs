@@ -62,7 +62,7 @@ impl Writer {
         if large {
             return self.transaction(Self::large);
         }
-        if self.story.shifting && self.random.random_ratio(1, 18) {
+        if self.story.shifting && self.random.random_ratio(1, 40) {
             return self.shift();
         }
         match self.random.random_range(0..20) {
