@@ -111,7 +111,7 @@ pub(crate) fn order(i: u64) -> Row {
         text(CITIES[(random % 8) as usize]),
         Value::Real((random >> 3) as f64 % 100.0),
         text(STATES[(random >> 11) as usize % 4]),
-        if random % 5 == 0 { Value::Null } else { text("left at the door, rang twice") },
+        if random.is_multiple_of(5) { Value::Null } else { text("left at the door, rang twice") },
         Value::Int((random >> 13) as i64 % 10_000),
     ]
     .into()
@@ -149,7 +149,7 @@ fn large() -> Case {
         (matches!(city, "Oslo" | "Bergen" | "Bodø")
             && (10.0..=90.0).contains(&amount)
             && matches!(state, "new" | "paid" | "sent")
-            && !(customer < 100 || customer >= 9900)
+            && (100..9900).contains(&customer)
             && noted())
             || (state == "void" && amount > 95.0 && (4000..=6000).contains(&customer))
             || ((1000..1010).contains(&id) && city != "Hamar")
