@@ -19,7 +19,7 @@ if (process.argv[2] === 'ws') {
 } else {
   const { Server } = require('socket.io');
   // The clients of this measurement answer no pings of Engine.IO.
-  const io = new Server(server, { path: '/v1/ws', transports: ['websocket'], pingInterval: 1e9 });
+  const io = new Server(server, { path: '/v1/ws', addTrailingSlash: false, transports: ['websocket'], pingInterval: 1e9 });
   io.on('connection', (socket) => socket.emit('greeting', { type: 'subscribed' }));
   tell = (line) => io.emit('change', JSON.parse(line));
 }
