@@ -20,7 +20,7 @@ applyTheme();
 const root = document.getElementById('root');
 if (root === null) throw new Error('index.html has no #root');
 
-const db = connect(location.origin, { idleMs: 60_000 });
+const db = connect(location.origin, { idleMs: 60_000, backoff: { capMs: 5_000 } });
 
 createRoot(root).render(
   <StrictMode>

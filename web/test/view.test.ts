@@ -37,7 +37,7 @@ describe('the window', () => {
   const every = (ms: number) => Array.from({ length: 50 }, (_, i) => 1_718_000_000_000 + i * ms);
 
   it('is wide enough for some points, and not wider', () => {
-    expect(guessWindow(every(1000))).toBe('1m');
+    expect(guessWindow(every(1004))).toBe('1m');
     expect(guessWindow(every(4000))).toBe('5m');
     expect(guessWindow(every(60_000))).toBe('1h');
     expect(guessWindow(every(600_000))).toBe('24h');

@@ -134,11 +134,12 @@ impl Hub {
                     tokio::task::yield_now().await;
                 }
                 Err(ReadError::Gap { head, .. }) => {
-                    // Only when retention outran the hub: sessions that join now begin at the head, and members hear of it
-                    // when they read the log themselves.
+                    // Only when retention outran the hub. Each session finds the gap when it reads the log for itself, and
+                    // tells its client.
                     tracing::error!(%from, %head, "the hub fell behind what the log keeps; raise the log's retention");
                     let mut state = self.state.lock();
-                    (state.dispatched, state.between) = (head, Some(head));
+                    state.index.evict_all(from.next());
+                    (state.dispatched, state.between, state.open) = (head, Some(head), false);
                     drop(state);
                     self.progress.send_replace(head);
                 }

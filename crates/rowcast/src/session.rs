@@ -23,7 +23,7 @@ pub use bound::projection;
 pub use follow::store_problem;
 pub use node::{Connected, Database, Limits, Node};
 pub use order::{parse_order, unknown_column};
-pub use settle::settle;
+pub use settle::{Unsettled, settle};
 
 use crate::event::{Channel, Position};
 use crate::filter::Filter;

@@ -56,7 +56,7 @@ export function windowMs(name: WindowName): number | null {
 }
 
 /** Points that a window should show at least, where rows come evenly. */
-const POINTS = 60;
+const POINTS = 45;
 
 /** The smallest window with enough points, judged by the usual distance between the times of some neighbouring rows. */
 export function guessWindow(times: readonly number[]): WindowName {

@@ -249,6 +249,14 @@ impl Index {
         }
     }
 
+    /// Sends everybody away, to read the log from just before `position`.
+    pub(super) fn evict_all(&mut self, position: Position) {
+        let channels: Vec<Channel> = self.channels.keys().cloned().collect();
+        for channel in channels {
+            self.evict(&channel, position, |_| true);
+        }
+    }
+
     /// The group of an interest, made if it is the first of its kind.
     fn group_of(&mut self, interest: &Interest) -> GroupKey {
         let topics = self.channels.entry(interest.channel.clone()).or_default();

@@ -11,7 +11,7 @@ use super::bound::{Bound, head};
 use super::node::Node;
 use super::order::parse_order;
 use super::read::{Broken, Follow, Frame, broken};
-use super::settle::settle;
+use super::settle::{Unsettled, settle};
 use crate::event::{Channel, Position, Row};
 use crate::filter::Filter;
 use crate::hub::SubscriptionKey;
@@ -77,7 +77,8 @@ type Sender = mpsc::Sender<Sent>;
 /// Runs until the hub can carry on, the subscription fails, or nobody listens.
 pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: SubscriptionKey, steps: Sender) {
     let cursor = node.log.head();
-    let mut way = Way { node, key, steps, follow: Follow { wish, bound: None, cursor, open: false } };
+    let follow = Follow { wish, bound: None, cursor, open: false };
+    let mut way = Way { node, key, steps, follow, shown: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
             let ready = Step::Ready(Box::new(way.follow));
@@ -95,6 +96,8 @@ struct Way {
     key: SubscriptionKey,
     steps: Sender,
     follow: Follow,
+    /// Rows were sent that no `subscribed` has followed yet.
+    shown: bool,
 }
 
 impl Way {
@@ -179,39 +182,46 @@ impl Way {
     /// Snapshot, and the exact position that it stands for; or the head, where no snapshot is wanted.
     async fn fresh(&mut self) -> Result<Result<(), Problem>, Gone> {
         self.follow.open = false;
+        self.shown = false;
         if !self.follow.wish.snapshot.wanted() || self.follow.bound.is_none() {
             self.follow.cursor = self.node.hub.between().await;
             return Ok(Ok(self.say_subscribed(false).await?));
         }
         for _ in 0..5 {
-            match self.snapshot().await? {
+            let (reason, message) = match self.snapshot().await? {
                 Ok(()) => return Ok(Ok(self.say_subscribed(false).await?)),
-                Err(StoreError::Altered(_)) => {
-                    if let Err(problem) = self.bind_to_catalog().await {
-                        return Ok(Err(problem));
-                    }
-                }
-                Err(error) => return Ok(Err(store_problem(error))),
+                Err(Unsettled::Store(StoreError::Altered(_))) => (GapReason::Schema, "the table was altered"),
+                Err(Unsettled::Outrun) => (GapReason::Retention, "the log has moved on while rows were read"),
+                Err(Unsettled::Store(error)) => return Ok(Err(store_problem(error))),
+            };
+            // The rows that the client has are not those of any position.
+            if std::mem::take(&mut self.shown) {
+                self.say_gap(reason, message.to_owned()).await?;
+            }
+            if let Err(problem) = self.bind_to_catalog().await {
+                return Ok(Err(problem));
             }
         }
-        Ok(Err(Problem::new(Code::Unavailable, "the table is being altered again and again; try later")))
+        let message = "the table is altered, or the log moves on, faster than the table can be read";
+        Ok(Err(Problem::new(Code::Unavailable, message).hint("let the log keep more: log.keep_events, log.keep_bytes")))
     }
 
-    async fn snapshot(&mut self) -> Result<Result<(), StoreError>, Gone> {
+    async fn snapshot(&mut self) -> Result<Result<(), Unsettled>, Gone> {
         let Some(bound) = self.follow.bound.clone() else { return Ok(Ok(())) };
-        let _permit = self.node.snapshots.acquire().await.map_err(|_| Gone)?;
+        let node = self.node.clone();
+        let _permit = node.snapshots.acquire().await.map_err(|_| Gone)?;
         let select = match self.select(&bound) {
             Ok(select) => select,
-            Err(problem) => return Ok(Err(StoreError::Refused(problem.message))),
+            Err(problem) => return Ok(Err(StoreError::Refused(problem.message).into())),
         };
         // Read before the snapshot is: everything up to here is committed, and so in the snapshot.
         let known = self.node.log.head();
         let mut snapshot = match self.node.database.store.snapshot(select).await {
             Ok(snapshot) => snapshot,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
         if let Err(error) = self.send_rows(&bound, &mut snapshot).await? {
-            return Ok(Err(error));
+            return Ok(Err(error.into()));
         }
         match settle(&self.node, known, snapshot.mark, &snapshot.place).await {
             Ok(position) => {
@@ -229,7 +239,7 @@ impl Way {
         Ok(Select { table, filter, order_by, limit, offset: 0 })
     }
 
-    async fn send_rows(&self, bound: &Bound, snapshot: &mut Snapshot) -> Result<Result<(), StoreError>, Gone> {
+    async fn send_rows(&mut self, bound: &Bound, snapshot: &mut Snapshot) -> Result<Result<(), StoreError>, Gone> {
         let (columns, key) = head(bound);
         let mut head = Some((&columns[..], &key[..]));
         let mut rows: Vec<Row> = Vec::new();
@@ -250,6 +260,7 @@ impl Way {
                 let table = &bound.table;
                 let frame =
                     encode::snapshot(wish.wire, &wish.id_json, head.take(), table, &bound.projection, &rows, done);
+                self.shown = true;
                 self.send(Step::Frames(vec![(None, frame)])).await?;
                 rows.clear();
                 bytes = 0;

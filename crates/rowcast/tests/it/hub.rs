@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use rowcast::event::{Batch, Body, Change, Channel, Column, Op, ResetCause, Row, RowChange, Table, TableName, Value};
+use async_trait::async_trait;
+use rowcast::event::{
+    Batch, Body, Change, Channel, Column, Event, Message, Offset, Op, Place, Position, ResetCause, Row, RowChange,
+    Table, TableName, Value,
+};
 use rowcast::filter::{Dialect, Filter};
 use rowcast::hub::{Hub, Interest, ItemKind, Queue, SessionKey, SubscriptionKey};
 use rowcast::log::memory::MemoryLog;
-use rowcast::log::{Log, Retention};
+use rowcast::log::{AppendError, Log, LogStatus, ReadError, Retention};
 use rowcast::protocol::ServerMessage;
 use rowcast::protocol::encode::{Projection, Wire};
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 struct World {
-    log: Arc<MemoryLog>,
+    log: Arc<dyn Log>,
     hub: Arc<Hub>,
     table: Arc<Table>,
     stop: CancellationToken,
@@ -25,16 +30,25 @@ impl Drop for World {
 }
 
 fn world() -> World {
-    let log = Arc::new(MemoryLog::new(Retention::default()));
+    let world = still_world(Arc::new(MemoryLog::new(Retention::default())));
+    world.start();
+    world
+}
+
+/// A world whose hub does not run yet.
+fn still_world(log: Arc<dyn Log>) -> World {
     let hub = Hub::new(log.clone());
     let stop = CancellationToken::new();
-    tokio::spawn(hub.clone().run(stop.clone()));
     let column = |name: &str| Column { name: name.into(), declared: "INTEGER".into() };
     let table = Table { name: TableName::bare("t"), columns: vec![column("id"), column("a")], key: vec![0] };
     World { log, hub, table: Arc::new(table), stop }
 }
 
 impl World {
+    fn start(&self) {
+        tokio::spawn(self.hub.clone().run(self.stop.clone()));
+    }
+
     fn join(&self, session: u64, filter: Option<&str>) -> Arc<Queue> {
         let bind = |text: &str| Filter::parse(text)?.bind(&self.table, Dialect::Sqlite, &serde_json::Map::new());
         let interest = Interest {
@@ -133,4 +147,97 @@ async fn equal_filters_are_one() {
     assert_eq!((status.subscriptions, status.filters), (10, 1));
     world.hub.leave(SessionKey(3), [SubscriptionKey(0)]);
     assert_eq!(world.hub.status().subscriptions, 9);
+}
+
+/// A log that returns no more than three events at once, as one may whose file ends there.
+struct Stingy(MemoryLog);
+
+#[async_trait]
+impl Log for Stingy {
+    async fn append(&self, batch: Batch) -> Result<Position, AppendError> {
+        self.0.append(batch).await
+    }
+
+    fn head(&self) -> Position {
+        self.0.head()
+    }
+
+    fn oldest(&self) -> Position {
+        self.0.oldest()
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.0.watch()
+    }
+
+    fn place(&self, source: &str) -> Option<Place> {
+        self.0.place(source)
+    }
+
+    async fn read(&self, after: Position, max_events: usize, max_bytes: usize) -> Result<Vec<Arc<Event>>, ReadError> {
+        self.0.read(after, max_events.min(3), max_bytes).await
+    }
+
+    async fn flush(&self) -> Result<(), AppendError> {
+        self.0.flush().await
+    }
+
+    fn send_ephemeral(&self, message: Message) {
+        self.0.send_ephemeral(message);
+    }
+
+    fn ephemeral(&self) -> broadcast::Receiver<Arc<Message>> {
+        self.0.ephemeral()
+    }
+
+    fn status(&self) -> LogStatus {
+        self.0.status()
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_one_read_does_not_return_is_dispatched_whole() {
+    let world = still_world(Arc::new(Stingy(MemoryLog::new(Retention::default()))));
+    world.start();
+    let all = world.join(1, None);
+    let changes = (1..=8).map(|id| world.insert(1, id, 0, id == 8)).collect();
+    world.append(changes).await;
+    world.append(vec![world.insert(2, 9, 0, true)]).await;
+    assert_eq!(heard(&all), "1 2 3 4 5 6 7 8! 9!");
+}
+
+#[tokio::test]
+async fn members_are_sent_away_when_the_log_forgets_what_they_have_not_heard() {
+    let world = still_world(Arc::new(MemoryLog::new(Retention { age: None, events: Some(1), bytes: Some(1) })));
+    let all = world.join(1, None);
+    for tx in 1..100 {
+        let batch = Batch { origin: None, changes: vec![world.insert(tx, 1, 1, true)] };
+        world.log.append(batch).await.expect("appended");
+    }
+    world.start();
+    world.append(vec![world.insert(100, 1, 1, true)]).await;
+    assert_eq!(heard(&all), "evicted");
+}
+
+#[tokio::test]
+async fn who_joins_in_the_midst_of_a_large_transaction_hears_of_its_end() {
+    let world = world();
+    let part: Vec<Change> = (1..=5_000).map(|id| world.insert(1, id, 0, false)).collect();
+    let head = world.log.append(Batch { origin: None, changes: part }).await.expect("appended");
+    world.hub.reached(Position { offset: Offset(4_096), ..head }).await;
+    let first = world.join(1, Some("id = 1"));
+    world.append(vec![world.insert(1, 5_001, 0, true)]).await;
+    assert_eq!(heard(&first), "commit");
+    assert_eq!(world.hub.between().await, world.log.head());
+}
+
+#[tokio::test]
+async fn a_beginning_is_never_in_the_midst_of_a_transaction() {
+    let world = world();
+    world.append(vec![world.insert(1, 1, 0, true)]).await;
+    let before = world.log.head();
+    let part: Vec<Change> = (1..=5_000).map(|id| world.insert(2, id, 0, false)).collect();
+    world.log.append(Batch { origin: None, changes: part }).await.expect("appended");
+    world.hub.reached(Position { offset: Offset(4_096), ..before }).await;
+    assert_eq!(world.hub.between().await, before);
 }

@@ -378,3 +378,17 @@ async fn what_others_do_to_the_outbox_is_not_passed_over() {
     // The triggers that were made again tell of themselves, too.
     assert_eq!(follower.until("insert t (4)").await.iter().map(text).filter(|text| text != "reset t").count(), 0);
 }
+
+#[tokio::test]
+async fn others_checkpoints_come_through() {
+    let db = Sqlite::with("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+    let mut follower = db.follow().await;
+    let writer = db.connect();
+    for n in 0..3 {
+        run(&writer, &format!("INSERT INTO t VALUES ({n})"));
+        follower.expect(&[&format!("insert t ({n})")]).await;
+        let busy: i64 =
+            writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).expect("a checkpoint");
+        assert_eq!(busy, 0);
+    }
+}

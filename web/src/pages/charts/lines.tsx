@@ -73,7 +73,7 @@ function usePlot(host: React.RefObject<HTMLDivElement | null>, props: PlotProps)
       text: computedColor('--text-3'),
       grid: computedColor('--grid'),
       surface: computedColor('--surface'),
-      font: `11.5px ${font}`,
+      font: `12px ${font}`,
     };
     const made = new Plot(host.current, feed, lines, colors, {
       onZoom: (from, to) => latest.current.change({ range: [rounded(from), rounded(to)] }),

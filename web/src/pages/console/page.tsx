@@ -189,7 +189,8 @@ function IngestSource({ ingest, rate }: { ingest: Ingest; rate: number | undefin
 function ingestState({ connected_since: since, held_back: isHeld }: Ingest, rate: number | undefined): string {
   if (since === null) return 'not connected';
   if (isHeld) return 'waits for the database';
-  return rate === undefined ? '' : `${perSecond(rate)} rows a second`;
+  if (rate === undefined) return '';
+  return `${perSecond(rate)} ${perSecond(rate) === '1' ? 'row' : 'rows'} a second`;
 }
 
 /** A time of today by its clock, another with its date; whole seconds. */

@@ -123,7 +123,9 @@ async fn hear(socket: &mut WebSocketStream<TcpStream>) -> Result<Heard> {
                 return Ok(Heard::Closed(frame.map(|frame| frame.code.into())));
             }
             Some(Ok(other)) => bail!("not a text frame: {other:?}"),
-            Some(Err(WsError::Io(_) | WsError::Protocol(_) | WsError::ConnectionClosed)) => return Ok(Heard::Closed(None)),
+            Some(Err(WsError::Io(_) | WsError::Protocol(_) | WsError::ConnectionClosed)) => {
+                return Ok(Heard::Closed(None));
+            }
             Some(Err(error)) => return Err(error.into()),
         }
     }

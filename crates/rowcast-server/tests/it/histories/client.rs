@@ -21,8 +21,8 @@ use crate::client::Message;
 use crate::client::message::{Position, Problem};
 use crate::server::DEADLINE;
 use line::{Line, News};
-pub(crate) use watch::{Note, Watch};
 use watch::State;
+pub(crate) use watch::{Note, Watch};
 
 /// Subscriptions of a client at the same time.
 const WATCHES: usize = 3;
@@ -66,7 +66,11 @@ impl Client {
             Err(error) => {
                 let watches: Vec<String> = self.watches.iter().filter(|w| w.is_on()).map(Watch::describe).collect();
                 let diary: Vec<String> = self.diary.into();
-                Err(error.context(format!("subscriptions:\n  {}\ndiary:\n  {}", watches.join("\n  "), diary.join("\n  "))))
+                Err(error.context(format!(
+                    "subscriptions:\n  {}\ndiary:\n  {}",
+                    watches.join("\n  "),
+                    diary.join("\n  ")
+                )))
             }
         }
     }
@@ -78,9 +82,11 @@ impl Client {
             self.turn().await?;
             self.settle();
         }
+        // The marker may still come to those that did not wait for it.
+        let waited = self.watches.iter().all(|watch| !watch.is_on() || !watch.excused);
         match &mut self.line {
-            Some(line) => line.expect_nothing().await,
-            None => Ok(()),
+            Some(line) if waited => line.expect_nothing().await,
+            _ => Ok(()),
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Tally {
     small_commits: usize,
     /// Transactions that were told as one with their neighbour.
     merged: usize,
+    /// It ended before it was told that the table had been altered.
+    pub(crate) stale: bool,
 }
 
 /// Where a subscription stands in its view.
@@ -286,7 +288,12 @@ impl Judge<'_> {
         if let Some(current) = &self.current {
             let same = current.number == expected.tx;
             ensure!(!(same && current.ended), "the transaction goes on after its end");
-            ensure!(!same || change.tx == current.tx, "a transaction has two numbers: {} and {}", current.tx, change.tx);
+            ensure!(
+                !same || change.tx == current.tx,
+                "a transaction has two numbers: {} and {}",
+                current.tx,
+                change.tx
+            );
             if !same && !current.ended {
                 ensure!(change.tx == current.tx, "transaction {} never ended", current.tx);
                 self.tally.merged += 1;
@@ -317,7 +324,7 @@ impl Judge<'_> {
             return Ok(());
         }
         ensure!(self.watch.done, "the marker was not seen");
-        ensure!(!self.stale, "the table was altered, and no `gap` said so");
+        self.tally.stale = self.stale;
         let all = self.view.changes.len();
         let is_at_end = match &self.cursor {
             Cursor::Unknown => false,
@@ -396,7 +403,7 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subscriptions, changes, snapshots, resumed, gaps, commits, small_commits, merged } = self;
+        let Self { subscriptions, changes, snapshots, resumed, gaps, commits, small_commits, merged, .. } = self;
         write!(
             f,
             "{subscriptions} subscriptions, {changes} changes, {snapshots} snapshots, {resumed} resumed, {gaps} gaps, \

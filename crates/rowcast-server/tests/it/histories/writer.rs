@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use rand::RngExt;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -43,6 +43,10 @@ impl Writer {
     /// Writes `steps` transactions and, when `clients` says so, the marker. Blocks.
     pub(crate) fn run(mut self, steps: u32, clients: impl FnOnce() -> Result<()>) -> Result<Ledger> {
         for _ in 0..steps {
+            // Now and then it writes while the server is away; else all would be written by the time it is back.
+            if self.random.random_bool(0.9) {
+                Handle::current().block_on(self.world.server.up())?;
+            }
             self.step()?;
             // Only a pace: nothing waits for it.
             std::thread::sleep(Duration::from_millis(self.random.random_range(0..12)));
@@ -213,7 +217,8 @@ impl Writer {
 
     fn set(&self, verb: &str, id: i64, row: &Row) -> Result<()> {
         let group = if self.story.shape == Shape::Composite { ", g = 'g' || (?1 % 3)" } else { "" };
-        let sql = format!("{verb} {} SET id = ?1, a = ?2, b = ?3, v = ?4{group} WHERE id = ?5", quoted(&self.story.table));
+        let sql =
+            format!("{verb} {} SET id = ?1, a = ?2, b = ?3, v = ?4{group} WHERE id = ?5", quoted(&self.story.table));
         let changed = self.connection.prepare_cached(&sql)?.execute(params![row.id, row.a, row.b, row.v, id])?;
         ensure!(changed == 1, "the model knows row {id}, the table has {changed} of it");
         Ok(())
@@ -354,7 +359,8 @@ impl Writer {
 
     /// Through the server instead: one request, one transaction.
     fn over_http(&mut self) -> Result<()> {
-        let ids: Vec<i64> = (16..).filter(|id| !self.rows.contains_key(id)).take(self.random.random_range(1..5)).collect();
+        let ids: Vec<i64> =
+            (16..).filter(|id| !self.rows.contains_key(id)).take(self.random.random_range(1..5)).collect();
         let rows: Vec<Row> = ids.into_iter().map(|id| self.a_row(id)).collect();
         let columns = self.story.shape.columns(self.altered);
         let columns: Vec<_> = columns.into_iter().filter(|column| *column != "rowid").collect();

@@ -44,17 +44,18 @@ impl Prune {
         if self.due().is_none_or(|due| due > Instant::now()) {
             return;
         }
+        let began = Instant::now();
         let removed = writer.busy_timeout(PATIENCE).and_then(|()| remove(writer, self.confirmed, rows));
         match removed {
-            Ok(true) => {}
+            // Others wait for their turn by sleeping, so they need a while to come in.
+            Ok(true) => self.next = Some(Instant::now() + (began.elapsed() * 3).max(Duration::from_millis(2))),
             Ok(false) => {
                 self.pruned = self.confirmed;
                 self.next = None;
             }
+            Err(error) if file::is_busy(&error) => self.next = Some(Instant::now() + PATIENCE),
             Err(error) => {
-                if !file::is_busy(&error) {
-                    tracing::warn!(%error, "read changes could not be removed from the outbox; trying again");
-                }
+                tracing::warn!(%error, "read changes could not be removed from the outbox; trying again");
                 self.next = Some(Instant::now() + EVERY);
             }
         }
@@ -69,9 +70,9 @@ impl Prune {
 /// The last row stays. It makes numbers go on even when `sqlite_sequence` lags behind (`INSERT OR FAIL`) or is emptied, as
 /// people do who want to count from 1 again.
 fn remove(writer: &Connection, upto: u64, rows: u32) -> rusqlite::Result<bool> {
-    let sql = r#"DELETE FROM "_rowcast_outbox" WHERE "seq" <= ?1
-        AND "seq" < (SELECT max("seq") FROM "_rowcast_outbox")
-        AND "seq" < (SELECT min("seq") FROM "_rowcast_outbox") + ?2"#;
+    // One bound, for SQLite would search by the first of several and read all rows up to it.
+    let sql = r#"DELETE FROM "_rowcast_outbox" WHERE "seq" <= min(?1,
+        (SELECT max("seq") FROM "_rowcast_outbox") - 1, (SELECT min("seq") FROM "_rowcast_outbox") + ?2 - 1)"#;
     let removed = writer.prepare_cached(sql)?.execute((signed(upto), rows))?;
     if removed < rows as usize {
         install::forget_retired(writer)?;

@@ -53,11 +53,6 @@ impl Key {
             self.0.iter().enumerate().map(|(n, column)| format!("{left}.{column} = r.\"k{n}\"")).collect();
         terms.join(" AND ")
     }
-
-    fn of(&self, row: &str) -> String {
-        let columns: Vec<String> = self.0.iter().map(|column| format!("{row}.{column}")).collect();
-        columns.join(",")
-    }
 }
 
 impl Writer<'_> {
@@ -232,46 +227,39 @@ impl Writer<'_> {
     }
 
     /// Copies the rows that are in the way, as what they are now.
+    ///
+    /// Each value is looked up by itself: a join with what stands in for dropped columns, or an `IN`, would have SQLite
+    /// make a temporary table each time, which costs more than all the rest.
     fn set_aside(&self, key: &Key, conflicts: &[String]) -> Vec<String> {
-        let (generation, table) = (self.generation, &self.table);
-        let found = self.found(key, conflicts);
-        let inserts = self.parts(op::REPLACED).map(|(columns, op)| {
-            let values: Vec<String> = columns.clone().map(|n| self.value_of_found(key, n)).collect();
-            let fallback = self.fallback(0..self.described.table.columns.len(), "new");
-            let fallback = fallback.map_or_else(String::new, |fallback| format!("{fallback}, "));
-            format!(
-                r#"INSERT INTO "_rowcast_replaced"("gen","op",{},{}) SELECT {generation},'{op}',{},{} FROM {fallback}{table} AS "_rowcast_c" WHERE {found}"#,
-                key_columns(key.0.len()),
-                value_columns(columns.len()),
-                key.of("\"_rowcast_c\""),
-                values.join(","),
-            )
-        });
-        std::iter::once(format!(r#"DELETE FROM "_rowcast_replaced" WHERE "gen" = {generation}"#))
-            .chain(inserts)
-            .collect()
-    }
-
-    fn value_of_found(&self, key: &Key, column: usize) -> String {
-        let (name, table) = (self.described.column_sql(column), &self.table);
-        if self.is_loose(column) {
-            let same = key.same("\"_rowcast_t\"", "\"_rowcast_c\"");
-            format!(r#"(SELECT {name} FROM {table} AS "_rowcast_t" WHERE {same})"#)
-        } else {
-            format!("\"_rowcast_c\".{name}")
+        let mut body = vec![format!(r#"DELETE FROM "_rowcast_replaced" WHERE "gen" = {}"#, self.generation)];
+        let mut others = String::new();
+        for conflict in conflicts {
+            body.extend(self.set_one_aside(key, &format!("{conflict}{others}")));
+            others.push_str(&format!(" AND ({conflict}) IS NOT 1"));
         }
+        body
     }
 
-    /// The condition under which `_rowcast_c` is a row that is in the way.
-    fn found(&self, key: &Key, conflicts: &[String]) -> String {
-        let columns = key.of("\"_rowcast_t\"");
-        let rows: Vec<String> = conflicts
-            .iter()
-            .map(|conflict| format!(r#"SELECT {columns} FROM {} AS "_rowcast_t" WHERE {conflict}"#, self.table))
-            .collect();
-        let found = key.of("\"_rowcast_c\"");
-        let found = if key.0.len() == 1 { found } else { format!("({found})") };
-        format!("{found} IN ({})", rows.join(" UNION ALL "))
+    /// Copies the row, if any, that fulfils a condition which no two rows do.
+    fn set_one_aside(&self, key: &Key, condition: &str) -> Vec<String> {
+        let of_row = |what: &str| format!(r#"(SELECT {what} FROM {} AS "_rowcast_t" WHERE {condition})"#, self.table);
+        let fallback = self.fallback(0..self.described.table.columns.len(), "new");
+        let from = fallback.map_or_else(String::new, |fallback| format!(" FROM {fallback}"));
+        let keys: Vec<String> = key.0.iter().map(|column| of_row(column)).collect();
+        self.parts(op::REPLACED)
+            .map(|(columns, op)| {
+                let values: Vec<String> = columns.clone().map(|n| of_row(&self.described.column_sql(n))).collect();
+                format!(
+                    r#"INSERT INTO "_rowcast_replaced"("gen","op",{},{}) SELECT {},'{op}',{},{}{from} WHERE EXISTS {}"#,
+                    key_columns(key.0.len()),
+                    value_columns(columns.len()),
+                    self.generation,
+                    keys.join(","),
+                    values.join(","),
+                    of_row("1"),
+                )
+            })
+            .collect()
     }
 
     fn any_replaced(&self) -> String {
@@ -282,11 +270,10 @@ impl Writer<'_> {
     fn report(&self, key: &Key, but: &str) -> Vec<String> {
         let (generation, table) = (self.generation, &self.table);
         let values = value_columns(WIDTH.min(self.described.table.columns.len()));
-        let keys = key_columns(key.0.len());
         let (is_new, exists) = (key.same_as_replaced("NEW"), key.same_as_replaced("\"_rowcast_t\""));
         vec![
             format!(
-                r#"INSERT INTO "_rowcast_outbox"("gen","op",{values}) SELECT "gen","op",{values} FROM "_rowcast_replaced" AS r WHERE "gen" = {generation} AND (({is_new}) OR NOT EXISTS (SELECT 1 FROM {table} AS "_rowcast_t" WHERE {exists})){but} ORDER BY {keys},"id""#
+                r#"INSERT INTO "_rowcast_outbox"("gen","op",{values}) SELECT "gen","op",{values} FROM "_rowcast_replaced" AS r WHERE "gen" = {generation} AND (({is_new}) OR NOT EXISTS (SELECT 1 FROM {table} AS "_rowcast_t" WHERE {exists})){but} ORDER BY "id""#
             ),
             format!(r#"DELETE FROM "_rowcast_replaced" WHERE "gen" = {generation}"#),
         ]

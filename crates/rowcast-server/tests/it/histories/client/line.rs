@@ -133,7 +133,9 @@ impl Line {
         loop {
             match socket.hear().await? {
                 Heard::Message(Message::Pong(pong)) if pong.reference.as_deref() == Some("end") => return Ok(()),
-                Heard::Message(Message::Position(_) | Message::Pong(_) | Message::Close(_) | Message::Unsubscribed(_)) => {}
+                Heard::Message(
+                    Message::Position(_) | Message::Pong(_) | Message::Close(_) | Message::Unsubscribed(_),
+                ) => {}
                 Heard::Closed(_) => return Ok(()),
                 // The end of a transaction that had to be cut, and of subscriptions that have been ended.
                 Heard::Message(Message::Commit(_)) => {}

@@ -14,11 +14,21 @@ use crate::client::message::{Change, Commit, Gap, JsonRow, Op, Position, Snapsho
 #[derive(Debug)]
 pub(crate) enum Note {
     /// It was asked for when so many transactions had been committed; `since` where it is resumed.
-    Asked { committed: usize, since: Option<Position> },
+    Asked {
+        committed: usize,
+        since: Option<Position>,
+    },
     /// Rows of a snapshot; complete with `done`.
-    Rows { rows: Vec<JsonRow>, done: bool },
+    Rows {
+        rows: Vec<JsonRow>,
+        done: bool,
+    },
     /// So many transactions had been committed when this was heard.
-    Subscribed { position: Position, resumed: bool, committed: usize },
+    Subscribed {
+        position: Position,
+        resumed: bool,
+        committed: usize,
+    },
     Change(Box<Change>),
     Commit(Commit),
     /// Everything up to here has been heard.
