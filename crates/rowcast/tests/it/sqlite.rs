@@ -249,6 +249,26 @@ async fn no_transaction_is_split_however_fast_they_come() {
 }
 
 #[tokio::test]
+async fn what_is_committed_after_a_start_is_not_one_with_what_was_there_before() {
+    let db = Sqlite::with("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+    let mut follower = db.follow().await;
+    let place = follower.place.take();
+    drop(follower);
+    let writer = db.connect();
+    run(&writer, "INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)");
+    // Where those two end is forgotten with the write-ahead log.
+    run(&writer, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let last = "SELECT max(seq) FROM _rowcast_outbox";
+    let before: i64 = writer.query_row(last, [], |row| row.get(0)).expect("a number");
+    let before = before.unsigned_abs();
+    let mut follower = db.resume(place).await;
+    run(&writer, "INSERT INTO t VALUES (3)");
+    let changes = follower.changes(3).await;
+    assert!(changes[1].tx <= before && changes[1].last, "{changes:?}");
+    assert!(changes[2].tx > before, "a snapshot that was taken before it would seem to contain it: {changes:?}");
+}
+
+#[tokio::test]
 async fn a_large_transaction_comes_in_parts_and_is_one() {
     let db = Sqlite::with("CREATE TABLE t (id INTEGER PRIMARY KEY, n)");
     let mut follower = db.follow().await;

@@ -73,7 +73,7 @@ impl Reader {
         for connection in [&watch, &read] {
             connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-512")?;
         }
-        Ok(Self {
+        let mut reader = Self {
             decoder: Decoder::new(outbox::gone_marker(&read)?),
             data_version: None,
             schema_version: None,
@@ -86,7 +86,12 @@ impl Reader {
             watch,
             read,
             place,
-        })
+        };
+        // Where what is committed by now ends is known from the start: a snapshot taken from now on contains all of it, and
+        // would otherwise contain a transaction that was found to be one with it.
+        reader.learn_root()?;
+        reader.find_ends()?;
+        Ok(reader)
     }
 
     /// The last row that has been handed out.
