@@ -6,6 +6,7 @@
 pub(crate) mod bell;
 pub(crate) mod catalog;
 pub(crate) mod file;
+pub(crate) mod moments;
 pub(crate) mod name;
 pub(crate) mod outbox;
 pub(crate) mod value;

@@ -13,6 +13,7 @@ use crate::event::{Body, Change, ResetCause, Table};
 use crate::sqlite::SqliteSettings;
 use crate::sqlite::catalog;
 use crate::sqlite::file::{DatabaseFile, Failure, Outcome};
+use crate::sqlite::moments::Moments;
 use crate::sqlite::outbox::{self, OutboxPlace, WIDTH, value_columns};
 
 /// How many ends of transactions are kept while nobody takes batches. Beyond that, transactions become one.
@@ -26,6 +27,8 @@ pub(crate) struct Reader {
     /// Since when `read` holds a transaction.
     held: Option<Instant>,
     wal: Wal,
+    /// The moments of snapshots, which are ends, too.
+    moments: Arc<Moments>,
     /// The page of `sqlite_sequence`, and the schema that it was read from.
     root: u32,
     schema_version: Option<i64>,
@@ -80,6 +83,7 @@ impl Reader {
             root: 0,
             held: None,
             wal: Wal::new(file.beside("-wal")),
+            moments: Moments::of(file.path()),
             settings: settings.clone(),
             upto: place.seq,
             ends: VecDeque::new(),
@@ -140,16 +144,8 @@ impl Reader {
 
     /// Finds what has been committed by now, and where transactions end.
     fn find_ends(&mut self) -> Outcome<()> {
-        let upto = outbox::last_seq(&self.read)?;
-        if upto <= self.upto {
-            return Ok(());
-        }
-        let mut ends = Vec::new();
-        if let Err(error) = self.wal.ends(self.root, upto, &mut ends) {
-            // Transactions that were committed between two looks are one, then.
-            tracing::debug!(%error, "the write-ahead log could not be read");
-        }
-        ends.push(upto);
+        let moments = self.moments.clone();
+        let (upto, ends) = moments.look(|| self.look_for_ends())?;
         for end in ends {
             if end > self.upto && end <= upto {
                 self.upto = end;
@@ -160,6 +156,19 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    fn look_for_ends(&mut self) -> Outcome<(u64, Vec<u64>)> {
+        let upto = outbox::last_seq(&self.read)?;
+        let mut ends = Vec::new();
+        if upto > self.upto {
+            if let Err(error) = self.wal.ends(self.root, upto, &mut ends) {
+                // Transactions that were committed between two looks are one, then.
+                tracing::debug!(%error, "the write-ahead log could not be read");
+            }
+            ends.push(upto);
+        }
+        Ok((upto, ends))
     }
 
     /// Keeps the log from beginning anew while nothing happens: a burst of small transactions could otherwise go round it
@@ -307,4 +316,32 @@ fn now_ms() -> u64 {
 
 pub(crate) fn signed(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transactions_that_cannot_be_told_apart_are_not_one_across_a_snapshot() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = SqliteSettings { create: true, ..SqliteSettings::default() };
+        let (file, writer) = DatabaseFile::open(&folder.path().join("test.db"), &settings).expect("a database");
+        writer.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY)").expect("a table");
+        install::install(&writer, &settings).expect("set up");
+        let id = outbox::id(&writer).expect("read").expect("set up");
+        let place = OutboxPlace::new(&id, outbox::last_seq(&writer).expect("a number"));
+        let mut reader = Reader::new(&file, &settings, place).expect("a reader");
+        let insert = |id: i64| writer.execute("INSERT INTO t VALUES (?1)", [id]).expect("inserted");
+        insert(1);
+        insert(2);
+        let moment = Moments::of(file.path()).begin(|| outbox::last_seq(&writer), |seq| *seq).expect("a snapshot");
+        insert(3);
+        insert(4);
+        writer.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("a checkpoint");
+        reader.look().expect("looked");
+        let Next::Read(read) = reader.next().expect("read") else { panic!("nothing was found") };
+        let told: Vec<_> = read.changes.iter().map(|change| (change.tx <= moment, change.last)).collect();
+        assert_eq!(told, [(true, false), (true, true), (false, false), (false, true)]);
+    }
 }

@@ -11,6 +11,7 @@ use super::{StoreError, refused};
 use crate::sqlite::SqliteSettings;
 use crate::sqlite::catalog::{self, Catalog};
 use crate::sqlite::file::{DatabaseFile, Outcome};
+use crate::sqlite::moments::Moments;
 use crate::sqlite::outbox::{self, OutboxPlace};
 
 /// How many of SQLite's steps are taken between two looks whether anybody still waits.
@@ -24,6 +25,8 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Connection>>,
     /// Who gets none waits for one.
     permits: Arc<Semaphore>,
+    /// What the reader of the outbox must know of snapshots.
+    moments: Arc<Moments>,
     /// The catalog as of a version of the schema.
     catalog: Mutex<Option<(i64, Arc<Catalog>)>>,
 }
@@ -31,7 +34,8 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(file: DatabaseFile, settings: SqliteSettings) -> Self {
         let permits = Arc::new(Semaphore::new(settings.readers.max(1)));
-        Self { file, settings, idle: Mutex::default(), permits, catalog: Mutex::default() }
+        let moments = Moments::of(file.path());
+        Self { file, settings, idle: Mutex::default(), permits, moments, catalog: Mutex::default() }
     }
 
     /// Runs `work` in a read transaction. It is interrupted when nobody waits for it any more.
@@ -87,6 +91,11 @@ impl Pool {
         let connection = self.file.connect(self.settings.busy_timeout)?;
         connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-8192")?;
         Ok(connection)
+    }
+
+    /// Begins a snapshot: how far the outbox goes for the rest of the connection's transaction, which has read nothing yet.
+    pub(crate) fn begin_snapshot(&self, connection: &Connection) -> Result<OutboxPlace, StoreError> {
+        self.moments.begin(|| place(connection), |place| place.seq)
     }
 
     /// The catalog as the connection's transaction sees it.

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::pool::{Pool, place};
+use super::pool::Pool;
 use super::{Select, Snapshot, StoreError, find_same, refused};
 use crate::event::{Mark, Row, Table, Value};
 use crate::sqlite::catalog::Described;
@@ -75,7 +75,7 @@ impl Ending {
 
 impl Reading {
     fn read(&mut self, pool: &Pool, connection: &Connection, select: &Select) -> Result<(), StoreError> {
-        let place = place(connection)?;
+        let place = pool.begin_snapshot(connection)?;
         let catalog = pool.catalog(connection)?;
         let described = find_same(&catalog, &select.table)?;
         let mut params = Vec::new();

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use self::buckets::Buckets;
 use self::time::Window;
-use super::pool::{Pool, place};
+use super::pool::Pool;
 use super::{History, Series, SeriesQuery, StoreError, find_same, refused};
 use crate::event::{Mark, Value};
 use crate::sqlite::catalog::{Described, Identity};
@@ -24,7 +24,7 @@ const CELLS: usize = 1_000_000;
 
 /// Answers a chart's question, within the connection's transaction.
 pub(crate) fn series(pool: &Pool, connection: &Connection, query: &SeriesQuery) -> Result<History, StoreError> {
-    let now = place(connection)?;
+    let now = pool.begin_snapshot(connection)?;
     let catalog = pool.catalog(connection)?;
     let described = find_same(&catalog, &query.table)?;
     let groups = if query.group_by.is_some() { query.groups_max.max(1) } else { 1 };
