@@ -14,10 +14,11 @@ describe("the dial's scale", () => {
     expect(gaugeScale(-40, -12)).toEqual({ low: -40, high: 10, step: 10 });
   });
 
-  it('only ever grows', () => {
+  it('stays while the values fit, and are not lost in it', () => {
     const first = gaugeScale(0, 87);
     expect(gaugeScale(0, 20, first)).toBe(first);
     expect(gaugeScale(0, 180, first).high).toBe(200);
+    expect(gaugeScale(0, 20, gaugeScale(0, 500))).toEqual({ low: 0, high: 60, step: 10 });
   });
 
   it('needs no value', () => {

@@ -11,20 +11,24 @@ export interface Scale {
 export const SWEEP = 240;
 
 /**
- * A scale of round numbers around the values. Values within 0…60 get 0–60, the speedometer's own; it only ever grows from
- * `previous`, so that the dial does not change under the needle.
+ * A scale of round numbers around the values. Values within 0…60 get 0–60, the speedometer's own. `previous` is kept while the
+ * values fit and are not lost in it, so that the dial does not change under the needle.
  */
 export function gaugeScale(low: number, high: number, previous: Scale | null = null): Scale {
   if (!Number.isFinite(low) || !Number.isFinite(high)) {
-    return previous ?? { low: 0, high: 60, step: 10 };
+    return previous ?? SPEEDOMETER;
   }
-  if (previous !== null && low >= previous.low && high <= previous.high) {
-    return previous;
-  }
-  if (low >= 0 && high <= 60 && high > 1) {
-    return { low: 0, high: 60, step: 10 };
-  }
-  return round(Math.min(low, 0), Math.max(high, 0));
+  const fresh = low >= 0 && high <= 60 && high > 1 ? SPEEDOMETER : round(Math.min(low, 0), Math.max(high, 0));
+  const fits = previous !== null && low >= previous.low && high <= previous.high;
+  return fits && span(previous) <= span(fresh) * FAR ? previous : fresh;
+}
+
+const SPEEDOMETER: Scale = { low: 0, high: 60, step: 10 };
+/** A scale stays until it is so many times too large. */
+const FAR = 3;
+
+function span({ low, high }: Scale): number {
+  return high - low;
 }
 
 function round(low: number, high: number): Scale {

@@ -1,11 +1,12 @@
 // Speedometers: one for each line, with its newest value and when that was.
 
 import { useRef } from 'react';
-import type { Arrival, Feed } from '../../chart/feed';
+import type { Feed } from '../../chart/feed';
 import { formatGlance, formatShortTime, formatTick } from '../../chart/format';
 import { gaugeScale, gaugeTicks, needleAngle, type Scale, SWEEP } from '../../chart/gauge';
 import type { LineName } from '../../chart/plot';
 import { extremes } from './lines';
+import { newest } from './newest';
 import { usePulse } from './pulse';
 
 interface Props {
@@ -46,21 +47,6 @@ function LiveGauge({ feed, line }: { feed: Feed; line: LineName }) {
       </figcaption>
     </figure>
   );
-}
-
-/** The row that came last, or where none came yet, the last of the history. */
-function newest(feed: Feed, line: LineName): { value: number | null; time: number | null } {
-  const arrived = feed.arrivals.find((arrival) => hasValue(arrival, line));
-  if (arrived !== undefined) return { value: arrived.values[line.column] ?? null, time: arrived.time };
-  const track = feed.tracks.byGroup.get(line.group);
-  const last = track === undefined ? Number.NaN : (track.avg[line.column]?.[track.length - 1] ?? Number.NaN);
-  return Number.isNaN(last) || track === undefined
-    ? { value: null, time: null }
-    : { value: last, time: track.at(track.length - 1) };
-}
-
-function hasValue({ group, values }: Arrival, line: LineName): boolean {
-  return group === line.group && !Number.isNaN(values[line.column] ?? Number.NaN);
 }
 
 function range(feed: Feed, line: LineName, value: number | null): [number, number] {

@@ -6,6 +6,7 @@ import { formatGlance, formatNumber, formatShortTime, formatTime } from '../../c
 import { type LineName, Plot, type Reading } from '../../chart/plot';
 import { type FullView, windowMs } from '../../chart/view';
 import { Empty } from '../../ui/empty';
+import { newest, newestDrawn } from './newest';
 import type { Change } from './page';
 import { computedColor } from './picture';
 import { usePulse } from './pulse';
@@ -193,8 +194,7 @@ function Legend({ feed, lines, view, change }: Props) {
   return (
     <ul className="legend" aria-label="Lines">
       {lines.map((line) => {
-        const track = feed.tracks.byGroup.get(line.group);
-        const last = track?.avg[line.column]?.[track.length - 1];
+        const { value } = feed.follows ? newest(feed, line) : newestDrawn(feed, line);
         return (
           <li key={line.name}>
             <button
@@ -205,7 +205,7 @@ function Legend({ feed, lines, view, change }: Props) {
             >
               <span className="swatch" style={{ background: line.color }} aria-hidden="true" />
               <span className="legend-name">{line.name}</span>
-              <span className="legend-value">{last === undefined ? '' : formatGlance(last)}</span>
+              <span className="legend-value">{value === null ? '' : formatGlance(value)}</span>
             </button>
           </li>
         );

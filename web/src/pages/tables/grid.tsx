@@ -143,11 +143,12 @@ function useDisplayed(snapshot: LiveSnapshot): readonly Displayed[] {
     flashes.current.next(snapshot, now);
   }
   const { rows, until } = flashes.current.display(now);
+  // After every render: a timer may be early by a fraction of a millisecond, and then there is still something to wait for.
   useEffect(() => {
     if (until === null) return;
     const timer = setTimeout(again, Math.max(16, until - performance.now()));
     return () => clearTimeout(timer);
-  }, [until]);
+  });
   return rows;
 }
 

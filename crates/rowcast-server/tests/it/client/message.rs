@@ -16,7 +16,8 @@ pub(crate) enum Message {
     Subscribed(Subscribed),
     Change(Change),
     Commit(Commit),
-    Message(RoomMessage),
+    #[serde(rename = "message")]
+    Told(RoomMessage),
     Gap(Gap),
     Skipped(Skipped),
     Position(PositionAt),
@@ -193,7 +194,7 @@ impl Message {
             | Self::Subscribed(Subscribed { id, .. })
             | Self::Change(Change { id, .. })
             | Self::Commit(Commit { id, .. })
-            | Self::Message(RoomMessage { id, .. })
+            | Self::Told(RoomMessage { id, .. })
             | Self::Gap(Gap { id, .. })
             | Self::Skipped(Skipped { id, .. })
             | Self::Error(Problem { id, .. }) => id.as_deref(),
@@ -209,7 +210,7 @@ impl Message {
             Self::Subscribed(_) => "subscribed",
             Self::Change(_) => "change",
             Self::Commit(_) => "commit",
-            Self::Message(_) => "message",
+            Self::Told(_) => "message",
             Self::Gap(_) => "gap",
             Self::Skipped(_) => "skipped",
             Self::Error(_) => "error",
@@ -224,7 +225,7 @@ impl Message {
             Self::Subscribed(Subscribed { position, .. })
             | Self::Change(Change { position, .. })
             | Self::Commit(Commit { position, .. }) => Some(*position),
-            Self::Message(message) => message.position,
+            Self::Told(message) => message.position,
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ use crate::server::{DEADLINE, Server};
 
 /// What comes next on a stream.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Block {
     Message(Message),
     /// A block with only an id: Last-Event-ID moves.

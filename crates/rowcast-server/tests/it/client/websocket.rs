@@ -15,6 +15,7 @@ use crate::server::{DEADLINE, Server};
 
 /// What comes next on a connection.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Heard {
     Message(Message),
     /// The connection has ended; with the code of the close frame, if there was one.
@@ -96,7 +97,7 @@ impl WebSocket {
     }
 
     /// Reads to the end and returns the last message and the close code.
-    pub(crate) async fn to_the_end(&mut self) -> Result<(Option<Message>, Option<u16>)> {
+    pub(crate) async fn read_to_end(&mut self) -> Result<(Option<Message>, Option<u16>)> {
         let mut last = None;
         loop {
             match tokio::time::timeout(DEADLINE, self.hear()).await.context("the connection does not end")?? {

@@ -82,10 +82,8 @@ impl Client {
             self.turn().await?;
             self.settle();
         }
-        // The marker may still come to those that did not wait for it.
-        let waited = self.watches.iter().all(|watch| !watch.is_on() || !watch.excused);
         match &mut self.line {
-            Some(line) if waited => line.expect_nothing().await,
+            Some(line) if !self.story.gaps => line.expect_nothing().await,
             _ => Ok(()),
         }
     }

@@ -1,37 +1,21 @@
 //! Holds what a subscription heard against what was committed.
 
-use std::fmt;
+mod rows;
+mod tally;
 
 use anyhow::{Context, Result, bail, ensure};
-use rusqlite::Connection;
-use rusqlite::types::Value as Sql;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::{Note, Watch};
 use super::ledger::{Expected, Ledger, View, print_of};
-use super::model::{FILTERS, Shape, quoted};
-use super::world::{Kind, Story};
+use super::model::{FILTERS, Shape};
+use super::world::Kind;
 use crate::client::message::{Change, Commit, Gap, JsonRow, Position, Reason};
+pub(crate) use rows::compare;
+pub(crate) use tally::Tally;
 
 /// Transactions smaller than this end with a change that says `last`.
 const SMALL: usize = 1_000;
-
-/// What has been checked.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    subscriptions: usize,
-    changes: usize,
-    snapshots: usize,
-    resumed: usize,
-    gaps: usize,
-    commits: usize,
-    /// Of them those of transactions that are not large.
-    small_commits: usize,
-    /// Transactions that were told as one with their neighbour.
-    merged: usize,
-    /// It ended before it was told that the table had been altered.
-    pub(crate) stale: bool,
-}
 
 /// Where a subscription stands in its view.
 #[derive(Debug)]
@@ -347,67 +331,5 @@ impl Judge<'_> {
             })
             .collect();
         format!("{}\nnow at {:?}, {:?}", lines.join("\n"), self.cursor, self.current)
-    }
-}
-
-/// Compares the rows that a client has in the end with what the database itself selects.
-pub(crate) fn compare(connection: &Connection, story: &Story, watch: &Watch) -> Result<()> {
-    let Some(rows) = &watch.rows else { return Ok(()) };
-    if !watch.is_on() {
-        return Ok(());
-    }
-    let filter = FILTERS[watch.filter].sql.unwrap_or("true");
-    let all = if story.shape == Shape::Keyless { "rowid, *" } else { "*" };
-    let sql = format!("SELECT {all} FROM {} WHERE {filter}", quoted(&story.table));
-    let mut statement = connection.prepare(&sql)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-    let columns: Vec<String> = match &watch.columns {
-        Some(columns) => columns.iter().map(|name| (*name).to_owned()).collect(),
-        None => names.clone(),
-    };
-    let selected = statement.query_map([], |row| {
-        let value = |name: &String| Ok((name.clone(), json_of(row.get::<_, Sql>(name.as_str())?)));
-        columns.iter().map(value).collect::<rusqlite::Result<JsonRow>>()
-    })?;
-    let mut selected: Vec<String> =
-        selected.map(|row| Ok(Value::Object(row?).to_string())).collect::<rusqlite::Result<_>>()?;
-    let mut held: Vec<String> = rows.values().map(|row| Value::Object(row.clone()).to_string()).collect();
-    selected.sort_unstable();
-    held.sort_unstable();
-    ensure!(selected == held, "the client holds {} rows, the database {}", held.len(), selected.len());
-    Ok(())
-}
-
-fn json_of(value: Sql) -> Value {
-    match value {
-        Sql::Null => Value::Null,
-        Sql::Integer(n) => json!(n),
-        Sql::Real(x) => json!(x),
-        Sql::Text(text) => json!(text),
-        Sql::Blob(bytes) => json!(format!("{bytes:?}")),
-    }
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.subscriptions += other.subscriptions;
-        self.changes += other.changes;
-        self.snapshots += other.snapshots;
-        self.resumed += other.resumed;
-        self.gaps += other.gaps;
-        self.commits += other.commits;
-        self.small_commits += other.small_commits;
-        self.merged += other.merged;
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subscriptions, changes, snapshots, resumed, gaps, commits, small_commits, merged, .. } = self;
-        write!(
-            f,
-            "{subscriptions} subscriptions, {changes} changes, {snapshots} snapshots, {resumed} resumed, {gaps} gaps, \
-             {commits} commits ({small_commits} of small transactions), {merged} merged"
-        )
     }
 }

@@ -25,7 +25,7 @@ use crate::server::{DEADLINE, Server};
 /// Histories that go on in a world at the same time.
 const HISTORIES: usize = 44;
 /// Transactions that each writes.
-const STEPS: u32 = 45;
+const STEPS: u32 = 36;
 
 /// What may happen in a world beside kills and disconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub(crate) struct Story {
     /// Whether there are very large transactions.
     pub(crate) large: bool,
     pub(crate) shifting: bool,
+    /// Whether clients may be told `gap` at any time.
+    pub(crate) gaps: bool,
     clients: usize,
     committed: AtomicUsize,
     marker: AtomicBool,
@@ -97,8 +99,9 @@ impl Story {
         Self {
             table,
             shape: *shapes.choose(random).expect("there are shapes"),
-            large: random.random_ratio(1, 6),
+            large: random.random_ratio(1, 8),
             shifting: kind == Kind::Shifting,
+            gaps: kind != Kind::Plain,
             clients: random.random_range(2..4),
             committed: AtomicUsize::new(0),
             marker: AtomicBool::new(false),

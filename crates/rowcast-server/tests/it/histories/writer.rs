@@ -62,7 +62,7 @@ impl Writer {
         if large {
             return self.transaction(Self::large);
         }
-        if self.story.shifting && self.random.random_ratio(1, 18) {
+        if self.story.shifting && self.random.random_ratio(1, 40) {
             return self.shift();
         }
         match self.random.random_range(0..20) {
@@ -299,9 +299,13 @@ impl Writer {
     fn update_many(&mut self, changes: &mut Vec<Change>) -> Result<()> {
         let limit = self.random.random_range(0..10);
         let first = self.next_v + 1;
-        let sql = format!("UPDATE {} SET a = a + 1, v = ?1 + id WHERE a <= ?2", quoted(&self.story.table));
+        let sql = format!(
+            "UPDATE {} SET a = a + 1, v = ?1 + id WHERE a <= ?2 AND id < {LARGE_IDS}",
+            quoted(&self.story.table)
+        );
         self.connection.prepare_cached(&sql)?.execute([first, limit])?;
-        let found: Vec<Row> = self.rows.values().filter(|row| row.a.is_some_and(|a| a <= limit)).cloned().collect();
+        let small = self.rows.range(..LARGE_IDS).map(|(_, row)| row);
+        let found: Vec<Row> = small.filter(|row| row.a.is_some_and(|a| a <= limit)).cloned().collect();
         for old in found {
             let new = Row { a: old.a.map(|a| a + 1), v: first + old.id, ..old.clone() };
             self.next_v = self.next_v.max(new.v);
@@ -312,9 +316,10 @@ impl Writer {
 
     fn delete_many(&mut self, changes: &mut Vec<Change>) -> Result<()> {
         let a = self.random.random_range(0..10);
-        let sql = format!("DELETE FROM {} WHERE a = ?1", quoted(&self.story.table));
+        let sql = format!("DELETE FROM {} WHERE a = ?1 AND id < {LARGE_IDS}", quoted(&self.story.table));
         self.connection.prepare_cached(&sql)?.execute([a])?;
-        let found: Vec<Row> = self.rows.values().filter(|row| row.a == Some(a)).cloned().collect();
+        let small = self.rows.range(..LARGE_IDS).map(|(_, row)| row);
+        let found: Vec<Row> = small.filter(|row| row.a == Some(a)).cloned().collect();
         for old in found {
             self.record(Some(old), None, changes);
         }

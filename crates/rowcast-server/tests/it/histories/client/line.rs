@@ -17,6 +17,7 @@ use crate::server::Server;
 
 /// What comes next for a client.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum News {
     /// With the subscription that it is about.
     Message(Option<usize>, Message),
