@@ -64,7 +64,7 @@ async fn dispatch(changes: u64, filters: u64, filter: impl Fn(u64) -> String) ->
             let row = RowChange { table: table.clone(), op: Op::Insert, old: None, new: Some(row) };
             Change { tx: i, last: true, time_ms: 0, body: Body::Row(row) }
         };
-        log.append(Batch { origin: None, changes: (first..first + 1000).map(change).collect() }).await?;
+        log.append(Batch { origin: None, changes: (first..(first + 1000).min(changes)).map(change).collect() }).await?;
     }
     let (stop, start) = (CancellationToken::new(), Instant::now());
     tokio::spawn(hub.clone().run(stop.clone()));

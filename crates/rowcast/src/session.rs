@@ -22,7 +22,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 pub use bound::projection;
 pub use follow::store_problem;
 pub use node::{Connected, Database, Limits, Node};
-pub use order::{parse_order, unknown_column};
+pub use order::{parse_names, parse_order, unknown_column};
 pub use settle::{Unsettled, settle};
 
 use crate::event::{Channel, Position};

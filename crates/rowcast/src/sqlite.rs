@@ -59,7 +59,7 @@ impl Default for SqliteSettings {
             prune_rows: 1_000,
             readers: 4,
             snapshot_stall: Duration::from_secs(30),
-            series_rows: 1_000_000,
+            series_rows: 500_000,
         }
     }
 }

@@ -9,15 +9,28 @@ pub fn parse_order(text: &str, table: &Table) -> Result<Vec<OrderBy>, Problem> {
     if text.len() > 1024 {
         return Err(wrong("`order_by` is longer than 1,024 bytes"));
     }
-    terms(text)?.iter().map(|term| parse_term(term, table)).collect()
+    let terms = terms(text).ok_or_else(|| wrong("`order_by` has a quote that is not closed"))?;
+    terms.iter().map(|term| parse_term(term, table)).collect()
+}
+
+/// Reads comma-separated names, in SQL's double quotes where a name has a comma or a quote: `time,"a,b"`.
+pub fn parse_names(text: &str) -> Result<Vec<String>, Problem> {
+    let name = |term: &String| {
+        let term = term.trim();
+        let quoted = term.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        quoted.map_or_else(|| term.to_owned(), |name| name.replace("\"\"", "\""))
+    };
+    let names =
+        terms(text).ok_or_else(|| Problem::new(Code::BadMessage, "a list of names has a quote that is not closed"))?;
+    Ok(names.iter().map(name).collect())
 }
 
 fn wrong(message: impl Into<String>) -> Problem {
     Problem::new(Code::BadMessage, message).hint("write columns with asc or desc: `time desc, id`")
 }
 
-/// Splits at commas outside quotes.
-fn terms(text: &str) -> Result<Vec<String>, Problem> {
+/// Splits at commas outside quotes; `None` when a quote is not closed.
+fn terms(text: &str) -> Option<Vec<String>> {
     let mut terms = vec![String::new()];
     let mut quoted = false;
     for c in text.chars() {
@@ -28,10 +41,7 @@ fn terms(text: &str) -> Result<Vec<String>, Problem> {
             term.push(c);
         }
     }
-    if quoted {
-        return Err(wrong("`order_by` has a quote that is not closed"));
-    }
-    Ok(terms)
+    (!quoted).then_some(terms)
 }
 
 fn parse_term(term: &str, table: &Table) -> Result<OrderBy, Problem> {
@@ -79,6 +89,13 @@ mod tests {
     fn reads_plain_and_quoted_columns() {
         let order = parse_order(r#" "odd, ""one""" DESC , id"#, &table()).expect("an order");
         assert_eq!(order, [OrderBy { column: 1, descending: true }, OrderBy { column: 0, descending: false }]);
+    }
+
+    #[test]
+    fn names_with_commas_are_quoted() {
+        let names = parse_names(r#"id, "odd, ""one""" ,x y"#).expect("names");
+        assert_eq!(names, ["id", "odd, \"one\"", "x y"]);
+        assert!(parse_names("\"id").is_err());
     }
 
     #[test]

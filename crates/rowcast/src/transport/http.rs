@@ -13,14 +13,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value as JsonValue, json};
 
 use super::reply::Refusal;
-use super::sse::split_names;
 use super::{Doors, POSITION};
 use crate::event::Table;
 use crate::filter::{Filter, Predicate};
 use crate::ingest::Format;
 use crate::protocol::{Code, Problem};
 use crate::session::requests::{failure_problem, publish_message};
-use crate::session::{Node, parse_order, projection, settle, store_problem, unknown_column};
+use crate::session::{Node, parse_names, parse_order, projection, settle, store_problem, unknown_column};
 use crate::store::{Select, SeriesQuery};
 
 /// The most buckets of a series.
@@ -73,7 +72,7 @@ pub(super) async fn rows(
         let problem = Problem::new(Code::TooLarge, format!("`limit` is at most {rows_max}"));
         return Err(problem.hint("page through the table with `offset`, or by key in `where`").into());
     }
-    let columns = query.columns.as_deref().map(split_names);
+    let columns = query.columns.as_deref().map(parse_names).transpose()?;
     let projection = projection(&table, columns.as_deref(), false)?;
     let select = Select {
         filter: predicate(node, &table, query.filter.as_deref())?,
@@ -149,7 +148,7 @@ fn series_query(node: &Node, table: Arc<Table>, wish: SeriesWish) -> Result<Seri
     }
     Ok(SeriesQuery {
         time: find(&wish.time)?,
-        values: wish.value.split(',').map(find).collect::<Result<_, _>>()?,
+        values: parse_names(&wish.value)?.iter().map(|name| find(name)).collect::<Result<_, _>>()?,
         group_by: wish.group_by.as_deref().filter(|name| !name.is_empty()).map(find).transpose()?,
         groups_max: GROUPS_MAX,
         filter: predicate(node, &table, wish.filter.as_deref())?,

@@ -17,7 +17,7 @@ use super::{Doors, remote};
 use crate::hub::Closing;
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{Code, Problem, ServerMessage, SnapshotWish, Subscribe};
-use crate::session::Session;
+use crate::session::{Session, parse_names};
 
 /// How long a browser waits before it reconnects by itself, in milliseconds.
 const RETRY_MS: u64 = 1000;
@@ -78,16 +78,11 @@ fn subscription(wish: Wish, last_event_id: Option<String>) -> Result<Subscribe, 
         false => SnapshotWish::Simple(false),
     };
     subscribe.filter = wish.filter;
-    subscribe.columns = wish.columns.map(|names| split_names(&names));
+    subscribe.columns = wish.columns.as_deref().map(parse_names).transpose()?;
     subscribe.old = wish.old;
     // A browser that reconnects sends the same URL with a newer position in the header.
     subscribe.since = last_event_id.or(wish.since);
     Ok(subscribe)
-}
-
-/// Comma-separated names.
-pub(super) fn split_names(names: &str) -> Vec<String> {
-    names.split(',').map(|name| name.trim().to_owned()).collect()
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<String>, Problem> {
