@@ -23,6 +23,9 @@ use crate::session::Session;
 const READ_BUFFER: usize = 4 << 10;
 const WRITE_BUFFER: usize = 16 << 10;
 
+/// How long a client that sends what cannot be read has for hearing why it is closed.
+const LINGER: Duration = Duration::from_millis(500);
+
 pub(super) async fn upgrade(
     State(doors): State<Doors>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
@@ -171,9 +174,12 @@ impl Conversation {
         // The peer's own close frame ends the connection without a reset.
         while let Some(Ok(message)) = self.socket.recv().await {
             if let Message::Close(_) = message {
-                break;
+                return;
             }
         }
+        // What is still on its way cannot be read after such an error. With unread bytes, a connection that is closed at once
+        // takes our last words with it.
+        tokio::time::sleep(LINGER).await;
     }
 }
 
