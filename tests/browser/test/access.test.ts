@@ -73,10 +73,10 @@ describe('the theme switch', () => {
     await page.getByRole('button', { name: /Theme/ }).click();
     await page.getByRole('button', { name: /Theme: light/ }).click();
     await page.getByRole('button', { name: /Theme: dark/ }).waitFor();
-    expect(await background()).not.toBe(light);
+    await expect.poll(background, { timeout: 10_000 }).not.toBe(light);
     await page.reload();
     await page.getByRole('button', { name: /Theme: dark/ }).waitFor();
-    expect(await background()).not.toBe(light);
+    await expect.poll(background, { timeout: 10_000 }).not.toBe(light);
   });
 });
 
