@@ -112,9 +112,7 @@ export class RealServer {
     const json = (value: unknown, status = 200, headers = {}) =>
       response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
     const route = `${request.method} ${url.pathname}`;
-    if (route === 'GET /healthz') {
-      response.end('ok');
-    } else if (route === 'GET /v1/stream') {
+    if (route === 'GET /v1/stream') {
       this.#stream(url.searchParams, response);
     } else if (route === 'POST /v1/publish') {
       json(this.fake.publish({ type: 'publish', ...JSON.parse(body) }));
