@@ -6,12 +6,14 @@ pub(crate) mod json;
 mod name;
 mod position;
 mod value;
+mod visible;
 
 use std::sync::Arc;
 
 pub use name::{Channel, ChannelError, TableName};
 pub use position::{Epoch, Offset, Position, PositionError};
 pub use value::{Row, Value};
+pub use visible::{Visible, VisibleError};
 
 /// A table as its source described it when the change was made: never today's catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -103,11 +105,11 @@ pub enum Body {
     Row(RowChange),
     /// A message to a channel.
     Message(Message),
-    /// What is known of this table no longer holds (altered, truncated, dropped, made again, or changes were
-    /// missed): whoever follows it needs a fresh snapshot.
+    /// What is known of this channel no longer holds (its table was altered, truncated, dropped or made again, or
+    /// something was missed): whoever follows a table needs a fresh snapshot, whoever follows messages has a gap.
     Reset {
-        /// The table in question.
-        table: TableName,
+        /// The table in question, or the NOTIFY channel.
+        channel: Channel,
         /// What kind of thing happened, for programs.
         cause: ResetCause,
         /// Why, for people.
@@ -115,7 +117,7 @@ pub enum Body {
     },
 }
 
-/// Why a table has to be read anew.
+/// Why a channel begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResetCause {
     /// It was altered, dropped or made again.
@@ -128,7 +130,8 @@ pub enum ResetCause {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The source's own number of the transaction: equal for all changes of one transaction. On sources whose order
-    /// is total (SQLite, MySQL) it grows from one transaction to the next.
+    /// is total (SQLite, MySQL) it grows from one transaction to the next; on PostgreSQL it is the 64-bit transaction
+    /// id, whose order is not that of the commits. 0 for messages that belong to no transaction of a database.
     pub tx: u64,
     /// Whether this is the last change of its transaction.
     pub last: bool,
@@ -174,17 +177,20 @@ pub struct Batch {
 }
 
 /// Which transactions a snapshot contains, so that what follows it neither repeats nor skips one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mark {
     /// Every transaction whose number is at most this one.
     UpTo(u64),
+    /// What PostgreSQL's `pg_current_snapshot()` says.
+    Visible(Visible),
 }
 
 impl Mark {
-    /// Whether the snapshot shows the changes of this transaction.
-    pub fn contains(self, tx: u64) -> bool {
+    /// Whether the snapshot shows the changes of this transaction, if it was committed.
+    pub fn contains(&self, tx: u64) -> bool {
         match self {
-            Mark::UpTo(last) => tx <= last,
+            Mark::UpTo(last) => tx <= *last,
+            Mark::Visible(visible) => visible.contains(tx),
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod gateway;
 pub mod hub;
 pub mod ingest;
 pub mod log;
+pub mod postgres;
 pub mod protocol;
 pub mod session;
 pub mod source;

@@ -176,8 +176,10 @@ impl Session {
     fn wish(&self, subscribe: Subscribe) -> Result<Wish, Problem> {
         let channel: Channel = subscribe.channel.parse()?;
         let filter = subscribe.filter.as_deref().filter(|text| !text.trim().is_empty());
-        if let (Channel::Room(_), true) = (&channel, filter.is_some() || subscribe.columns.is_some()) {
-            let message = "a room has messages, not rows: `where` and `columns` are for tables";
+        if let (Channel::Room(_) | Channel::Notify(_), true) =
+            (&channel, filter.is_some() || subscribe.columns.is_some())
+        {
+            let message = "this channel has messages, not rows: `where` and `columns` are for tables";
             return Err(Problem::new(Code::BadMessage, message));
         }
         Ok(Wish {

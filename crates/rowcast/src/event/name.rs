@@ -45,7 +45,7 @@ pub enum ChannelError {
     #[error("`{0}` is not a table's name; write `orders`, `public.orders` or, with quotes, `\"odd.name\"`")]
     Table(String),
     /// No known kind before the colon.
-    #[error("`{0}` is not a channel; a channel is `table:NAME` or `room:NAME`")]
+    #[error("`{0}` is not a channel; a channel is `table:NAME`, `room:NAME` or `notify:NAME`")]
     Kind(String),
     /// Empty, longer than 256 bytes, or with control characters.
     #[error("a channel's name has 1 to 256 bytes and no control characters")]
@@ -110,6 +110,8 @@ pub enum Channel {
     Table(TableName),
     /// `room:lobby`: messages that clients publish.
     Room(Box<str>),
+    /// `notify:addedrecord`: what the database's own NOTIFY says on that channel.
+    Notify(Box<str>),
 }
 
 impl fmt::Display for Channel {
@@ -117,6 +119,7 @@ impl fmt::Display for Channel {
         match self {
             Channel::Table(name) => write!(f, "table:{name}"),
             Channel::Room(name) => write!(f, "room:{name}"),
+            Channel::Notify(name) => write!(f, "notify:{name}"),
         }
     }
 }
@@ -127,15 +130,17 @@ impl FromStr for Channel {
     fn from_str(text: &str) -> Result<Self, ChannelError> {
         match text.split_once(':') {
             Some(("table", name)) => name.parse().map(Channel::Table),
-            Some(("room", name)) => {
-                if name.is_empty() || name.len() > 256 || name.contains(char::is_control) {
-                    return Err(ChannelError::Length);
-                }
-                Ok(Channel::Room(name.into()))
-            }
+            Some(("room", name)) => plain(name).map(Channel::Room),
+            Some(("notify", name)) => plain(name).map(Channel::Notify),
             _ => Err(ChannelError::Kind(text.chars().take(64).collect())),
         }
     }
+}
+
+/// A name that is taken as it is written.
+fn plain(name: &str) -> Result<Box<str>, ChannelError> {
+    let odd = name.is_empty() || name.len() > 256 || name.contains(char::is_control);
+    if odd { Err(ChannelError::Length) } else { Ok(name.into()) }
 }
 
 #[cfg(test)]
@@ -144,9 +149,14 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for text in
-            ["table:orders", "table:public.orders", "table:\"a.b\".\"say \"\"hi\"\"\"", "table:größe", "room:a:b c"]
-        {
+        for text in [
+            "table:orders",
+            "table:public.orders",
+            "table:\"a.b\".\"say \"\"hi\"\"\"",
+            "table:größe",
+            "room:a:b c",
+            "notify:Added record",
+        ] {
             assert_eq!(text.parse::<Channel>().expect(text).to_string(), text);
         }
     }
@@ -158,9 +168,18 @@ mod tests {
 
     #[test]
     fn refuses_what_has_no_clear_end() {
-        for text in
-            ["table:", "table:a.b.c", "table:a..b", "table:\"a", "table:\"a\"b", "table:a\"b", "room:", "lobby", ""]
-        {
+        for text in [
+            "table:",
+            "table:a.b.c",
+            "table:a..b",
+            "table:\"a",
+            "table:\"a\"b",
+            "table:a\"b",
+            "room:",
+            "notify:",
+            "lobby",
+            "",
+        ] {
             assert!(text.parse::<Channel>().is_err(), "{text}");
         }
     }

@@ -132,7 +132,7 @@ impl Index {
                 self.send_message(&message.channel, Some(event.position), &body);
             }
             // Each session reads the reset from the log itself, and takes a fresh snapshot.
-            Body::Reset { table, .. } => self.evict(&Channel::Table(table.clone()), event.position, |_| true),
+            Body::Reset { channel, .. } => self.evict(channel, event.position, |_| true),
             Body::Row(_) => self.dispatch_rows(run),
         }
     }

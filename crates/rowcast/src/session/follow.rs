@@ -223,7 +223,7 @@ impl Way {
         if let Err(error) = self.send_rows(&bound, &mut snapshot).await? {
             return Ok(Err(error.into()));
         }
-        match settle(&self.node, known, snapshot.mark, &snapshot.place).await {
+        match settle(&self.node, known, &snapshot.mark, &snapshot.place).await {
             Ok(position) => {
                 self.follow.cursor = position;
                 Ok(Ok(()))

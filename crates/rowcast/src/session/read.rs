@@ -100,13 +100,13 @@ impl Follow {
 
     fn take(&mut self, run: Run<'_>, node: &Node, frames: &mut Vec<Frame>) -> Result<(), Broken> {
         match (&self.wish.channel, &run.events[0].change.body) {
-            (Channel::Room(_), Body::Message(message)) if message.channel == self.wish.channel => {
+            (Channel::Room(_) | Channel::Notify(_), Body::Message(message)) if message.channel == self.wish.channel => {
                 let event = &run.events[0];
                 let body = encode::message_body(message, Some(event.position), event.change.time_ms);
                 frames.push(self.frame("message", event, &body));
                 Ok(())
             }
-            (Channel::Table(name), Body::Reset { table, cause, reason }) if self.is_own(name, table) => {
+            (_, Body::Reset { channel, cause, reason }) if self.concerns(channel) => {
                 let gap = match cause {
                     ResetCause::Altered => GapReason::Schema,
                     ResetCause::Missed => GapReason::Source,
@@ -115,6 +115,13 @@ impl Follow {
             }
             (Channel::Table(_), Body::Row(_)) => self.take_rows(run, node, frames),
             _ => Ok(()),
+        }
+    }
+
+    fn concerns(&self, channel: &Channel) -> bool {
+        match (&self.wish.channel, channel) {
+            (Channel::Table(asked), Channel::Table(table)) => self.is_own(asked, table),
+            (asked, channel) => asked == channel,
         }
     }
 

@@ -18,10 +18,11 @@ pub async fn publish_message(
     ephemeral: bool,
 ) -> Result<Option<Position>, Problem> {
     let channel: Channel = channel.parse()?;
-    if let Channel::Table(_) = channel {
-        let problem = Problem::new(Code::BadChannel, "messages go to rooms; a table's changes come from the database");
+    let Channel::Room(_) = channel else {
+        let problem =
+            Problem::new(Code::BadChannel, "messages go to rooms; what a table or NOTIFY says comes from the database");
         return Err(problem.hint("use a channel such as `room:lobby`, or insert a row"));
-    }
+    };
     if event.is_empty() || event.len() > 128 {
         return Err(Problem::new(Code::BadMessage, "`event` has 1 to 128 bytes"));
     }

@@ -42,7 +42,7 @@ impl From<Unsettled> for Problem {
 /// Waits until the log holds all that a snapshot contains, and returns the last position of it.
 ///
 /// `known` is the log's head from before the snapshot was read.
-pub async fn settle(node: &Node, known: Position, mark: Mark, place: &Place) -> Result<Position, Unsettled> {
+pub async fn settle(node: &Node, known: Position, mark: &Mark, place: &Place) -> Result<Position, Unsettled> {
     let database = &node.database;
     let mut appended = node.log.watch();
     let arrived = async {
@@ -58,7 +58,7 @@ pub async fn settle(node: &Node, known: Position, mark: Mark, place: &Place) -> 
     last_contained(node, known, mark).await
 }
 
-async fn last_contained(node: &Node, known: Position, mark: Mark) -> Result<Position, Unsettled> {
+async fn last_contained(node: &Node, known: Position, mark: &Mark) -> Result<Position, Unsettled> {
     let mut cursor = known;
     // Whether the snapshot contains everything up to `cursor`.
     let mut certain = true;
@@ -83,7 +83,7 @@ async fn last_contained(node: &Node, known: Position, mark: Mark) -> Result<Posi
 }
 
 /// `None` for what is of no table.
-fn is_contained(event: &Event, mark: Mark) -> Option<bool> {
+fn is_contained(event: &Event, mark: &Mark) -> Option<bool> {
     match event.change.body {
         Body::Message(_) => None,
         Body::Row(_) | Body::Reset { .. } => Some(mark.contains(event.change.tx)),

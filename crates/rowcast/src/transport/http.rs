@@ -94,7 +94,7 @@ pub(super) async fn rows(
         }
     }
     body.push(b']');
-    let position = settle(node, known, snapshot.mark, &snapshot.place).await.map_err(Problem::from)?;
+    let position = settle(node, known, &snapshot.mark, &snapshot.place).await.map_err(Problem::from)?;
     Ok(([(header::CONTENT_TYPE, "application/json"), (POSITION, &position.to_string())], body).into_response())
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn series(
     let _permit = node.snapshots.acquire().await.map_err(|_| shutting_down())?;
     let known = node.log.head();
     let history = node.database.store.series(query).await.map_err(store_problem)?;
-    let position = settle(node, known, history.mark, &history.place).await.map_err(Problem::from)?;
+    let position = settle(node, known, &history.mark, &history.place).await.map_err(Problem::from)?;
     let mut answer = serde_json::to_value(&history.series).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     answer["position"] = json!(position.to_string());
     Ok(Json(answer).into_response())

@@ -131,8 +131,11 @@ async fn a_transaction_too_large_to_hold_ends_with_commit_where_its_last_part_co
 async fn an_altered_table_sends_its_members_away() {
     let world = world();
     let all = world.join(1, None);
-    let reset =
-        Body::Reset { table: TableName::bare("t"), cause: ResetCause::Altered, reason: "the table was altered".into() };
+    let reset = Body::Reset {
+        channel: Channel::Table(TableName::bare("t")),
+        cause: ResetCause::Altered,
+        reason: "the table was altered".into(),
+    };
     world.append(vec![Change { tx: 1, last: true, time_ms: 0, body: reset }]).await;
     world.append(vec![world.insert(2, 1, 1, true)]).await;
     assert_eq!(heard(&all), "evicted");

@@ -325,9 +325,16 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
+fn channel() -> impl Strategy<Value = Channel> {
+    prop_oneof![
+        name().prop_map(Channel::Table),
+        text().prop_map(|room| Channel::Room(room.into())),
+        text().prop_map(|name| Channel::Notify(name.into())),
+    ]
+}
+
 fn message() -> impl Strategy<Value = Message> {
-    let channel = prop_oneof![name().prop_map(Channel::Table), text().prop_map(|room| Channel::Room(room.into()))];
-    (channel, text(), text()).prop_map(|(channel, event, json)| Message {
+    (channel(), text(), text()).prop_map(|(channel, event, json)| Message {
         channel,
         event: event.into(),
         json: json.into(),
@@ -335,9 +342,9 @@ fn message() -> impl Strategy<Value = Message> {
 }
 
 fn reset() -> impl Strategy<Value = Body> {
-    (name(), text(), any::<bool>()).prop_map(|(table, reason, missed)| {
+    (channel(), text(), any::<bool>()).prop_map(|(channel, reason, missed)| {
         let cause = if missed { ResetCause::Missed } else { ResetCause::Altered };
-        Body::Reset { table, cause, reason: reason.into() }
+        Body::Reset { channel, cause, reason: reason.into() }
     })
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rowcast::event::{Body, Change, Op, Place, Row, Value};
+use rowcast::event::{Body, Change, Channel, Op, Place, Row, Value};
 use rowcast::source::Source;
 
 /// A database of some kind, made for one test.
@@ -122,7 +122,8 @@ pub(crate) fn text(change: &Change) -> String {
             let rows: Vec<String> = row.old.iter().chain(&row.new).map(row_text).collect();
             format!("{} {} {}", row.op.as_str(), row.table.name, rows.join(" "))
         }
-        Body::Reset { table, .. } => format!("reset {table}"),
+        Body::Reset { channel: Channel::Table(table), .. } => format!("reset {table}"),
+        Body::Reset { channel, .. } => format!("reset {channel}"),
         Body::Message(message) => format!("message {}", message.channel),
     }
 }

@@ -125,7 +125,7 @@ pub(crate) async fn a_snapshot_and_what_follows_it_join(db: impl StoredDatabase)
     let mut snapshots = Vec::new();
     while !writing.is_finished() || snapshots.is_empty() {
         let snapshot = store.snapshot(all(&t)).await.expect("a snapshot");
-        let (mark, place) = (snapshot.mark, snapshot.place.clone());
+        let (mark, place) = (snapshot.mark.clone(), snapshot.place.clone());
         snapshots.push((mark, place, take(snapshot).await.len()));
     }
     writing.await.expect("written");

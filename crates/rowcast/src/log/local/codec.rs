@@ -47,10 +47,10 @@ pub(crate) fn put_change(out: &mut Vec<u8>, change: &Change, table: usize, previ
             put_text(out, &message.event);
             put_text(out, &message.json);
         }
-        Body::Reset { table, cause, reason } => {
+        Body::Reset { channel, cause, reason } => {
             out.push(last | RESET << KIND);
             put_times(out, change, previous);
-            put_name(out, table);
+            put_channel(out, channel);
             out.push(match cause {
                 ResetCause::Altered => 0,
                 ResetCause::Missed => 1,
@@ -102,6 +102,10 @@ fn put_channel(out: &mut Vec<u8>, channel: &Channel) {
         }
         Channel::Room(name) => {
             out.push(1);
+            put_text(out, name);
+        }
+        Channel::Notify(name) => {
+            out.push(2);
             put_text(out, name);
         }
     }
@@ -184,7 +188,7 @@ impl<'a> Cursor<'a> {
         *previous = Previous { tx, time_ms };
         let body = match shape >> KIND {
             MESSAGE => self.message()?,
-            RESET => Body::Reset { table: self.name()?, cause: self.cause()?, reason: self.text()?.into() },
+            RESET => Body::Reset { channel: self.channel()?, cause: self.cause()?, reason: self.text()?.into() },
             kind => Body::Row(self.row_change(kind, shape, tables)?),
         };
         Ok(Change { tx, last: shape & LAST != 0, time_ms, body })
@@ -211,12 +215,17 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn message(&mut self) -> Result<Body, Malformed> {
-        let channel = match self.byte()? {
+    fn channel(&mut self) -> Result<Channel, Malformed> {
+        Ok(match self.byte()? {
             0 => Channel::Table(self.name()?),
             1 => Channel::Room(self.text()?.into()),
+            2 => Channel::Notify(self.text()?.into()),
             _ => return Err(Malformed("a channel of an unknown kind")),
-        };
+        })
+    }
+
+    fn message(&mut self) -> Result<Body, Malformed> {
+        let channel = self.channel()?;
         Ok(Body::Message(Message { channel, event: self.text()?.into(), json: self.text()?.into() }))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::Row as SqlRow;
 use rusqlite::types::ValueRef;
 
-use crate::event::{Body, Op, ResetCause, Row, RowChange, Table, Value};
+use crate::event::{Body, Channel, Op, ResetCause, Row, RowChange, Table, Value};
 use crate::sqlite::outbox::{WIDTH, op};
 use crate::sqlite::value;
 
@@ -61,7 +61,11 @@ impl Decoder {
     pub(crate) fn take(&mut self, table: &Arc<Table>, op: &str, row: &SqlRow<'_>) -> rusqlite::Result<()> {
         if op == op::RESET {
             let reason = row.get_ref(FIRST_VALUE)?.as_str().unwrap_or("the table was changed").into();
-            self.done.push(Body::Reset { table: table.name.clone(), cause: ResetCause::Altered, reason });
+            self.done.push(Body::Reset {
+                channel: Channel::Table(table.name.clone()),
+                cause: ResetCause::Altered,
+                reason,
+            });
             return Ok(());
         }
         self.read(table, row)?;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::decode::Decoder;
 use super::install;
 use super::wal::Wal;
-use crate::event::{Body, Change, ResetCause, Table};
+use crate::event::{Body, Change, Channel, ResetCause, Table};
 use crate::sqlite::SqliteSettings;
 use crate::sqlite::catalog;
 use crate::sqlite::file::{DatabaseFile, Failure, Outcome};
@@ -300,7 +300,11 @@ fn table_of(decoder: &mut Decoder, connection: &Connection, generation: i64) -> 
 pub(crate) fn resets(tables: impl Iterator<Item = Table>, reason: &str, tx: u64) -> Vec<Change> {
     let time_ms = now_ms();
     let mut changes: Vec<Change> = tables
-        .map(|table| Body::Reset { table: table.name, cause: ResetCause::Missed, reason: reason.into() })
+        .map(|table| Body::Reset {
+            channel: Channel::Table(table.name),
+            cause: ResetCause::Missed,
+            reason: reason.into(),
+        })
         .map(|body| Change { tx, last: false, time_ms, body })
         .collect();
     if let Some(change) = changes.last_mut() {

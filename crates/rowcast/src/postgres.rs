@@ -1,0 +1,12 @@
+//! What the sources and the store of PostgreSQL have in common: how a server is reached, how its types become values, what
+//! its catalog says, and what Rowcast installs in it.
+//!
+//! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
+
+pub mod live;
+pub mod lsn;
+pub mod settings;
+
+pub use live::Live;
+pub use lsn::Lsn;
+pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};

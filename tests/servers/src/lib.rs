@@ -1,0 +1,10 @@
+//! Private database servers for tests and measurements: in temporary folders, on free ports, with the settings that a test
+//! asks for. They end with the test.
+
+mod cable;
+mod folder;
+mod port;
+mod postgres;
+
+pub use cable::Cable;
+pub use postgres::{Database, Postgres, PostgresOptions, Stop};
