@@ -8,7 +8,7 @@ pub mod live;
 pub mod lsn;
 pub mod settings;
 
-pub use address::{Address, ConnectError};
+pub use address::{Address, ConnectError, Messages};
 pub use live::Live;
 pub use lsn::Lsn;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};

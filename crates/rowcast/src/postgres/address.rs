@@ -3,7 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tokio_postgres::{Client, NoTls};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
+
+/// What a server says of itself on a connection: notices and notifications. Ends with the connection.
+pub type Messages = BoxStream<'static, Result<AsyncMessage, tokio_postgres::Error>>;
 
 /// Where a database is, and as whom it is used. Its `Debug` and `Display` show no password.
 #[derive(Clone)]
@@ -27,6 +32,13 @@ pub struct ConnectError {
 impl Address {
     /// Another connection, which calls itself `application`.
     pub async fn connect(&self, application: &str) -> Result<Client, ConnectError> {
+        let (client, mut messages) = self.open(application).await?;
+        tokio::spawn(async move { while let Some(Ok(_)) = messages.next().await {} });
+        Ok(client)
+    }
+
+    /// Another connection, whose notices and notifications the caller reads. It works only while they are read.
+    pub async fn open(&self, application: &str) -> Result<(Client, Messages), ConnectError> {
         let mut config = self.config.clone();
         config.application_name(application);
         config.options(
@@ -37,9 +49,8 @@ impl Address {
             retry: true,
             cause: Some(error.into()),
         };
-        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-        tokio::spawn(connection);
-        Ok(client)
+        let (client, mut connection) = config.connect(NoTls).await.map_err(failed)?;
+        Ok((client, stream::poll_fn(move |context| connection.poll_message(context)).boxed()))
     }
 }
 
