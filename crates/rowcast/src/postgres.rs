@@ -6,9 +6,11 @@
 pub mod address;
 pub mod live;
 pub mod lsn;
+pub mod place;
 pub mod settings;
 
 pub use address::{Address, ConnectError};
 pub use live::Live;
 pub use lsn::Lsn;
+pub use place::WalPlace;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
