@@ -4,12 +4,14 @@
 //! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
 
 pub mod address;
+pub mod environment;
 pub mod live;
 pub mod lsn;
 pub mod place;
 pub mod settings;
 
 pub use address::{Address, ConnectError};
+pub use environment::Environment;
 pub use live::Live;
 pub use lsn::Lsn;
 pub use place::WalPlace;
