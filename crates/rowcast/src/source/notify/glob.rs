@@ -1,4 +1,6 @@
 //! Names with `*` (any characters) and `?` (one character).
+//!
+//! Not the patterns of table names: those ignore case, and NOTIFY channels that differ in case are different channels.
 
 /// Whether the whole name fits the pattern. Upper and lower case differ.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{AsyncMessage, Client, Notification, SimpleQueryMessage};
 
 use super::probe::REPLICA;
-use crate::postgres::{Address, Messages};
+use crate::postgres::{Address, ConnectError};
 
 /// A connection whose notifications are gathered as they come.
 pub(super) struct Line {
     client: Client,
-    messages: Messages,
+    messages: mpsc::Receiver<Result<AsyncMessage, ConnectError>>,
     patience: Duration,
     /// In the order in which they came.
     pub(super) gathered: Vec<Notification>,
@@ -47,7 +47,8 @@ impl fmt::Display for Broken {
 impl Line {
     /// Connects. Whatever is asked has to be answered within `patience`.
     pub(super) async fn open(address: &Address, application: &str, patience: Duration) -> Result<Self, Broken> {
-        let (client, messages) = match tokio::time::timeout(patience, address.open(application)).await {
+        let (client, messages) = match tokio::time::timeout(patience, address.connect_with_messages(application)).await
+        {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Err(Broken::Closed(error.to_string())),
             Err(_) => return Err(Broken::Silent),
@@ -63,7 +64,7 @@ impl Line {
             loop {
                 tokio::select! {
                     biased;
-                    message = self.messages.next() => keep(message, &mut self.gathered)?,
+                    message = self.messages.recv() => keep(message, &mut self.gathered)?,
                     answer = &mut asked => return answer.map_err(Broken::from),
                 }
             }
@@ -78,26 +79,23 @@ impl Line {
 
     /// Waits for a notification, and gathers those that came with it. Dropping the future loses nothing.
     pub(super) async fn hear(&mut self, at_most: usize) -> Result<(), Broken> {
-        let message = self.messages.next().await;
+        let message = self.messages.recv().await;
         keep(message, &mut self.gathered)?;
         while self.gathered.len() < at_most
-            && let Some(message) = self.messages.next().now_or_never()
+            && let Ok(message) = self.messages.try_recv()
         {
-            keep(message, &mut self.gathered)?;
+            keep(Some(message), &mut self.gathered)?;
         }
         Ok(())
     }
 }
 
-fn keep(
-    message: Option<Result<AsyncMessage, tokio_postgres::Error>>,
-    gathered: &mut Vec<Notification>,
-) -> Result<(), Broken> {
+fn keep(message: Option<Result<AsyncMessage, ConnectError>>, gathered: &mut Vec<Notification>) -> Result<(), Broken> {
     match message {
         Some(Ok(AsyncMessage::Notification(notification))) => gathered.push(notification),
         Some(Ok(_)) => {}
         // Whatever the server says here, it says goodbye with it.
-        Some(Err(error)) => return Err(Broken::Closed(told(&error))),
+        Some(Err(error)) => return Err(Broken::Closed(error.to_string())),
         None => return Err(Broken::Closed("the server closed the connection".into())),
     }
     Ok(())
