@@ -12,6 +12,8 @@ mod log_local;
 mod protocol_vectors;
 mod rooms;
 mod scratch;
+mod settle;
+mod snapshots;
 mod source_contract;
 mod sqlite;
 mod sqlite_replace;
