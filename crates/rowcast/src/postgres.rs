@@ -7,8 +7,10 @@ pub mod address;
 pub mod live;
 pub mod lsn;
 pub mod settings;
+pub mod types;
 
 pub use address::{Address, ConnectError};
 pub use live::Live;
 pub use lsn::Lsn;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
+pub use types::{Kind, Types};
