@@ -4,6 +4,7 @@
 
 pub(crate) mod json;
 mod name;
+mod pattern;
 mod position;
 mod value;
 mod visible;
@@ -11,6 +12,7 @@ mod visible;
 use std::sync::Arc;
 
 pub use name::{Channel, ChannelError, TableName};
+pub use pattern::name_matches;
 pub use position::{Epoch, Offset, Position, PositionError};
 pub use value::{Row, Value};
 pub use visible::{Visible, VisibleError};

@@ -13,6 +13,8 @@ pub(crate) mod value;
 
 use std::time::Duration;
 
+use crate::event::name_matches;
+
 /// How a SQLite database is captured and used. The defaults suit a database that other programs use, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteSettings {
@@ -67,7 +69,7 @@ impl Default for SqliteSettings {
 impl SqliteSettings {
     /// Whether a table of this name is captured.
     pub(crate) fn wants(&self, table: &str) -> bool {
-        let listed = |patterns: &[String]| patterns.iter().any(|pattern| name::matches(pattern, table));
+        let listed = |patterns: &[String]| patterns.iter().any(|pattern| name_matches(pattern, table));
         (self.include.is_empty() || listed(&self.include)) && !listed(&self.exclude)
     }
 }

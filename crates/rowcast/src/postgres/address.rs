@@ -3,7 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tokio_postgres::{Client, NoTls};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, NoTls};
+
+use super::Environment;
+
+/// Notifications and notices that wait for whoever takes them. While so many wait, nothing more is read from the
+/// connection, answers to its queries included.
+const MESSAGES_MAX: usize = 1024;
 
 /// Where a database is, and as whom it is used. Its `Debug` and `Display` show no password.
 #[derive(Clone)]
@@ -41,18 +49,58 @@ impl Address {
         tokio::spawn(connection);
         Ok(client)
     }
+
+    /// Another connection, and what the server says on it unasked: notifications and notices.
+    ///
+    /// The last message is an error that says why the connection ended; none follows when the client was dropped.
+    pub async fn connect_with_messages(
+        &self,
+        application: &str,
+    ) -> Result<(Client, mpsc::Receiver<Result<AsyncMessage, ConnectError>>), ConnectError> {
+        let mut config = self.config.clone();
+        config.application_name(application);
+        config.options(
+            "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex",
+        );
+        let failed = |error: tokio_postgres::Error| ConnectError {
+            message: error.to_string(),
+            retry: true,
+            cause: Some(error.into()),
+        };
+        let (client, mut connection) = config.connect(NoTls).await.map_err(failed)?;
+        let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
+        tokio::spawn(async move {
+            let mut messages = futures_util::stream::poll_fn(move |context| connection.poll_message(context));
+            while let Some(message) = messages.next().await {
+                let ended = message.is_err();
+                if sender.send(message.map_err(failed)).await.is_err() || ended {
+                    break;
+                }
+            }
+        });
+        Ok((client, receiver))
+    }
+
+    /// Reads a URL or a `key=value` text, and takes from `environment` what it leaves open.
+    pub fn parse(text: &str, environment: &Environment) -> Result<Self, ConnectError> {
+        let wrong = |error: tokio_postgres::Error| ConnectError {
+            message: error.to_string(),
+            retry: false,
+            cause: Some(error.into()),
+        };
+        let mut config: tokio_postgres::Config = text.parse().map_err(wrong)?;
+        if let (None, Some(password)) = (config.get_password(), environment.variables.get("PGPASSWORD")) {
+            config.password(password);
+        }
+        Ok(Self { config })
+    }
 }
 
 impl FromStr for Address {
     type Err = ConnectError;
 
     fn from_str(text: &str) -> Result<Self, ConnectError> {
-        let wrong = |error: tokio_postgres::Error| ConnectError {
-            message: error.to_string(),
-            retry: false,
-            cause: Some(error.into()),
-        };
-        Ok(Self { config: text.parse().map_err(wrong)? })
+        Self::parse(text, &Environment::default())
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::event::{TableName, name_matches};
+
 /// How a PostgreSQL database is captured and used. The defaults suit a database that other programs use, too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PostgresSettings {
@@ -51,6 +53,17 @@ pub struct PostgresSettings {
     pub snapshot_stall: Duration,
     /// A chart over more rows than this is sampled, unless an exact one is asked for.
     pub series_rows: u64,
+}
+
+impl PostgresSettings {
+    /// Whether a table is to be captured.
+    pub fn wants(&self, table: &TableName) -> bool {
+        let picks = |pattern: &String| match pattern.split_once('.') {
+            Some((schema, name)) => name_matches(schema, &table.schema) && name_matches(name, &table.name),
+            None => name_matches(pattern, &table.name),
+        };
+        (self.include.is_empty() || self.include.iter().any(picks)) && !self.exclude.iter().any(picks)
+    }
 }
 
 /// How changes are to be captured.
@@ -129,6 +142,30 @@ impl Default for PostgresSettings {
             connections: 8,
             snapshot_stall: Duration::from_secs(30),
             series_rows: 500_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_pick_tables_with_and_without_their_schema() {
+        let patterns = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        let settings = PostgresSettings {
+            include: patterns(&["orders", "shop.*"]),
+            exclude: patterns(&["*.secret"]),
+            ..PostgresSettings::default()
+        };
+        for (table, wanted) in [
+            ("public.orders", true),
+            ("shop.orders", true),
+            ("shop.items", true),
+            ("public.items", false),
+            ("shop.secret", false),
+        ] {
+            assert_eq!(settings.wants(&table.parse().expect(table)), wanted, "{table}");
         }
     }
 }
