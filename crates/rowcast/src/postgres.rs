@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod environment;
+pub mod install;
 pub mod live;
 pub mod lsn;
 pub mod settings;
