@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -143,8 +143,7 @@ impl Client {
     async fn hear(&mut self) -> ServerMessage {
         while self.waiting.is_empty() {
             let mut out = Vec::new();
-            let next = self.session.next(&mut out);
-            tokio::time::timeout(Duration::from_secs(30), next).await.expect("in time").expect("open");
+            self.session.next(&mut out).await.expect("open");
             self.waiting.extend(out);
         }
         serde_json::from_slice(&self.waiting.pop_front().expect("a frame")).expect("a message")
@@ -153,7 +152,9 @@ impl Client {
     /// What is heard up to and including the first message that is said to be the last, in a few words.
     async fn hear_until(&mut self, last: &str) -> Vec<String> {
         let mut heard = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
+            assert!(Instant::now() < deadline, "not heard in time: {last}; but {heard:?}");
             let said = match self.hear().await {
                 ServerMessage::Snapshot { rows, .. } => format!("{} rows", rows.len()),
                 ServerMessage::Subscribed { position, .. } => format!("subscribed {}", offset(&position)),
