@@ -105,7 +105,7 @@ impl Gateway {
 
     /// Whether changes flow; if not, the reason for people.
     pub fn ready(&self) -> Result<(), String> {
-        self.board.ready()
+        status::ready(&self.node, &self.board)
     }
 
     /// Asks all clients to go, `per_second` of them each second, and to come back after `retry`.
