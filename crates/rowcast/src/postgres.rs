@@ -4,13 +4,18 @@
 //! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
 
 pub mod address;
+mod connect;
 pub mod environment;
 pub mod live;
 pub mod lsn;
 pub mod settings;
+mod tls;
+pub mod wire;
 
-pub use address::{Address, ConnectError};
+pub use address::Address;
+pub use connect::ConnectError;
 pub use environment::Environment;
 pub use live::Live;
 pub use lsn::Lsn;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
+pub use wire::{Flow, Frame, Replication, WireError};

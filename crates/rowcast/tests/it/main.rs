@@ -9,6 +9,8 @@ mod log_crash;
 mod log_damage;
 mod log_events;
 mod log_local;
+mod pg_connect;
+mod pg_wire;
 mod protocol_vectors;
 mod rooms;
 mod scratch;
