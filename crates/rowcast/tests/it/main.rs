@@ -10,6 +10,8 @@ mod log_damage;
 mod log_events;
 mod log_local;
 mod pg_connect;
+mod pg_doctor;
+mod pg_install;
 mod pg_wire;
 mod protocol_vectors;
 mod rooms;
