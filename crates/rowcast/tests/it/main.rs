@@ -10,6 +10,7 @@ mod log_damage;
 mod log_events;
 mod log_local;
 mod pg_notify;
+mod pg_doctor;
 mod protocol_vectors;
 mod rooms;
 mod scratch;
