@@ -17,6 +17,7 @@ use crate::filter::Filter;
 use crate::hub::SubscriptionKey;
 use crate::protocol::encode::{self, Wire};
 use crate::protocol::{Code, GapReason, Problem, ServerMessage, SnapshotWish};
+use crate::source::notify::NotHeard;
 use crate::store::{Select, Snapshot, StoreError};
 
 /// Events read from the log in one go.
@@ -130,6 +131,11 @@ impl Way {
             if !(quietly && problem.code == Code::UnknownTable) {
                 return Ok(Err(problem));
             }
+        }
+        if let (Channel::Notify(name), Start::Fresh | Start::Since(_)) = (&self.follow.wish.channel, start)
+            && let Err(problem) = want(&self.node, name).await
+        {
+            return Ok(Err(problem));
         }
         match start {
             Start::Fresh => Ok(self.fresh().await?.map(|()| None)),
@@ -321,6 +327,23 @@ impl Way {
     async fn send(&self, step: Step) -> Result<(), Gone> {
         self.steps.send(Box::new((self.key, step))).await.map_err(|_| Gone)
     }
+}
+
+/// Returns when a NOTIFY channel is heard.
+async fn want(node: &Node, name: &str) -> Result<(), Problem> {
+    let Some(ears) = &node.database.ears else {
+        let problem = Problem::new(Code::BadChannel, "the database has no NOTIFY channels: they are PostgreSQL's");
+        return Err(problem.hint("use a channel such as `room:lobby`, or `table:orders`"));
+    };
+    ears.want(name).await.map_err(|error| {
+        let message = error.to_string();
+        match error {
+            NotHeard::NotAllowed => Problem::new(Code::ChannelNotAllowed, message)
+                .hint("name the channel in `postgres.notify`, or a pattern for it in `postgres.notify_allow`"),
+            NotHeard::Name(_) => Problem::new(Code::BadChannel, message),
+            NotHeard::Unavailable(_) => Problem::new(Code::Unavailable, message).hint("try again in a moment"),
+        }
+    })
 }
 
 /// A store's error as a client sees it.

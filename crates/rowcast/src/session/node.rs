@@ -12,6 +12,7 @@ use crate::hub::{Closing, Hub, Queue, SessionKey};
 use crate::ingest::Ingest;
 use crate::log::Log;
 use crate::protocol::{Code, Problem};
+use crate::source::notify::Ears;
 use crate::store::Store;
 
 /// What a client may cost. Each has its own error.
@@ -66,6 +67,8 @@ pub struct Database {
     pub store: Arc<dyn Store>,
     /// Whose place in the log tells how far its changes have come.
     pub source: Arc<str>,
+    /// Asks for NOTIFY channels to be heard, where the database has any.
+    pub ears: Option<Arc<Ears>>,
 }
 
 /// What all sessions share.

@@ -12,9 +12,9 @@ use axum::Router;
 
 use super::{Doors, eventserv, pgws, postgres_websockets};
 pub use eventserv::Eventserv;
-pub use pgws::{Audiences, Pgws};
+pub use pgws::{Audiences, Decide, Pgws};
 pub use postgres_websockets::PostgresWebsockets;
-pub(super) use relay::{Connect, Way};
+pub(super) use relay::{Connect, Hear, Way};
 pub(super) use shown::{Notified, Rendering, Shown};
 
 /// Which drop-ins are served. None by default.

@@ -212,7 +212,10 @@ mod tests {
     fn check(audiences: &Audiences, headers: &[(&str, &str)], expected: Option<&[&str]>) {
         let request = headers.iter().fold(Request::get("/ws"), |request, (name, value)| request.header(*name, *value));
         let (parts, ()) = request.body(()).expect("a request").into_parts();
-        assert_eq!(audiences.of(&parts).as_ref().map(|a| a.iter().map(String::as_str).collect::<Vec<_>>()).as_deref(), expected);
+        assert_eq!(
+            audiences.of(&parts).as_ref().map(|a| a.iter().map(String::as_str).collect::<Vec<_>>()).as_deref(),
+            expected
+        );
     }
 
     #[test]

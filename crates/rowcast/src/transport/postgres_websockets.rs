@@ -157,7 +157,8 @@ impl Grant {
         validation.leeway = 0;
         let decoded = jsonwebtoken::decode::<Map<String, Json>>(token, key, &validation);
         let claims = decoded.map_err(|_| "the token is not valid, or has expired")?.claims;
-        let read: Claims = serde_json::from_value(Json::Object(claims.clone())).map_err(|_| "the token's claims are not readable")?;
+        let read: Claims =
+            serde_json::from_value(Json::Object(claims.clone())).map_err(|_| "the token's claims are not readable")?;
         let own: BTreeSet<Box<str>> =
             read.channels.into_iter().flatten().chain(read.channel).map(String::into_boxed_str).collect();
         let channels: BTreeSet<Box<str>> = match channel {
@@ -216,7 +217,8 @@ fn show(notified: &Notified<'_>) -> Option<Shown> {
     struct To {
         channel: String,
     }
-    let to = serde_json::from_str(notified.payload).map_or_else(|_| notified.channel.into(), |To { channel }| channel.into());
+    let to = serde_json::from_str(notified.payload)
+        .map_or_else(|_| notified.channel.into(), |To { channel }| channel.into());
     Some(Shown { audience: Some(to), frame: notified.payload.to_owned().into() })
 }
 
@@ -243,7 +245,10 @@ mod tests {
         let own = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         assert_eq!(read(&json!({ "mode": "r" }), Some("chat")), Ok((own(&["chat"]), true, false)));
         assert_eq!(read(&json!({ "mode": "w", "channels": ["a", "b"] }), None), Ok((own(&["a", "b"]), false, true)));
-        assert_eq!(read(&json!({ "mode": "rw", "channel": "a", "channels": ["b"] }), Some("b")), Ok((own(&["b"]), true, true)));
+        assert_eq!(
+            read(&json!({ "mode": "rw", "channel": "a", "channels": ["b"] }), Some("b")),
+            Ok((own(&["b"]), true, true))
+        );
         assert!(read(&json!({ "mode": "rw", "channels": ["a"] }), Some("b")).is_err());
         assert!(read(&json!({ "mode": "rw" }), None).is_err());
         assert!(read(&json!({}), Some("a")).is_err(), "no mode");

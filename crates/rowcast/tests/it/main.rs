@@ -1,5 +1,6 @@
 //! What the rooms of Rowcast promise, checked against the real thing: the crate's integration tests, in one binary.
 
+mod dropins;
 mod filter;
 mod hub;
 mod ingest;

@@ -147,9 +147,9 @@ impl Relay {
 
     async fn hear(&mut self, heard: Heard) -> Result<(), End> {
         let (Heard::Text(text), Some(hear)) = (heard, &self.way.hear) else { return Ok(()) };
-        hear(text.to_string()).await.map_err(|problem| {
-            End::policy(Closing { reason: "not_sent", message: problem.message, retry_ms: 1000 })
-        })
+        hear(text.to_string())
+            .await
+            .map_err(|problem| End::policy(Closing { reason: "not_sent", message: problem.message, retry_ms: 1000 }))
     }
 }
 
