@@ -2,10 +2,12 @@
 //!
 //! The only place that knows all of them.
 
+mod board;
+mod database;
 mod pump;
 mod status;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use axum::Router;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::database::Database;
 pub use crate::session::Limits;
 pub use crate::transport::Origins;
 
@@ -24,35 +27,11 @@ use crate::log::Retention;
 use crate::log::local::{LocalLog, LogSettings};
 use crate::log::memory::MemoryLog;
 use crate::session::{self, Node};
-use crate::source::Source;
-use crate::source::sqlite::SqliteSource;
-use crate::sqlite::SqliteSettings;
-use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
+use crate::source::SourceError;
 use crate::transport::{Doors, router};
+use board::Board;
+use database::Opened;
 use pump::Pump;
-use status::Board;
-
-/// A database to make live.
-#[derive(Debug, Clone)]
-pub enum Database {
-    /// A file of SQLite.
-    Sqlite {
-        /// Names it in the log and in Console.
-        name: String,
-        /// Where it is. Made if it is not there.
-        path: PathBuf,
-        /// How it is read.
-        settings: SqliteSettings,
-    },
-}
-
-impl Database {
-    /// A file of SQLite.
-    pub fn sqlite(name: impl Into<String>, path: impl AsRef<Path>, settings: SqliteSettings) -> Self {
-        Self::Sqlite { name: name.into(), path: path.as_ref().to_owned(), settings }
-    }
-}
 
 /// Where the log is kept.
 #[derive(Debug, Clone)]
@@ -188,16 +167,24 @@ impl Builder {
     pub async fn start(self) -> Result<Gateway, StartError> {
         let database = self.database.ok_or_else(|| StartError("no database was given".into()))?;
         let (log, local) = open_log(self.log).await?;
-        let (mut source, store, name) = open_database(database)?;
-        source.setup().await.map_err(|error| StartError(error.to_string()))?;
+        let Opened { kind, name, store, sources, may_be_away } = database.open(log.head().epoch)?;
         let hub = Hub::new(log.clone());
         let stop = CancellationToken::new();
-        let board = Arc::new(Board::new(&name));
+        let board = Arc::new(Board::new(kind, sources.iter().map(|source| source.name().to_owned())));
         let database = session::Database { store, source: name };
         let node = Arc::new(Node::new(hub.clone(), log.clone(), database, self.limits));
-        let mut pump = Pump::new(source, log.clone(), board.clone());
-        pump.start().await.map_err(|error| StartError(error.to_string()))?;
-        let mut tasks = vec![tokio::spawn(hub.run(stop.clone())), tokio::spawn(pump.run(stop.clone()))];
+        let mut pumps = Vec::new();
+        for (source, reading) in sources.into_iter().zip(board.readings()) {
+            let mut pump = Pump::new(source, log.clone(), reading.clone());
+            match pump.start().await {
+                Ok(()) => {}
+                Err(error @ SourceError::Retry { .. }) if may_be_away => pump.postpone(error),
+                Err(error) => return Err(StartError(error.to_string())),
+            }
+            pumps.push(pump);
+        }
+        let mut tasks = vec![tokio::spawn(hub.run(stop.clone()))];
+        tasks.extend(pumps.into_iter().map(|pump| tokio::spawn(pump.run(stop.clone()))));
         if let Some(log) = local {
             tasks.push(tokio::spawn(maintain(log, stop.clone())));
         }
@@ -243,18 +230,6 @@ async fn open_log(place: LogPlace) -> Result<OpenLog, StartError> {
             let log = opened.map_err(|e| StartError(e.to_string()))?.map_err(|e| StartError(e.to_string()))?;
             let log = Arc::new(log);
             Ok((log.clone(), Some(log)))
-        }
-    }
-}
-
-type Opened = (Box<dyn Source>, Arc<dyn Store>, Arc<str>);
-
-fn open_database(database: Database) -> Result<Opened, StartError> {
-    match database {
-        Database::Sqlite { name, path, settings } => {
-            let source = SqliteSource::new(&name, &path, settings.clone());
-            let store = SqliteStore::open(&path, settings).map_err(|error| StartError(error.to_string()))?;
-            Ok((Box::new(source), Arc::new(store), name.into()))
         }
     }
 }

@@ -4,13 +4,18 @@
 //! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
 
 pub mod address;
+pub mod doctor;
 pub mod environment;
 pub mod live;
 pub mod lsn;
+pub mod place;
 pub mod settings;
+pub mod types;
 
 pub use address::{Address, ConnectError};
 pub use environment::Environment;
 pub use live::Live;
 pub use lsn::Lsn;
+pub use place::WalPlace;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
+pub use types::{Kind, Types};

@@ -2,6 +2,8 @@
 //!
 //! Reads; leaves numbering and keeping to `log`, and joining the two to `gateway`.
 
+pub mod notify;
+pub mod postgres;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -45,12 +47,18 @@ pub trait Source: Send {
 /// How a source stands, for Console, `/metrics` and `/readyz`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SourceStatus {
-    /// How changes are captured: `outbox triggers`.
+    /// How changes are captured: `outbox triggers`, `logical replication`, `notify`.
     pub mode: String,
+    /// What that promises, in a sentence: `every committed change, once, in commit order`.
+    pub guarantee: String,
     /// The source's own place, as text.
     pub place: Option<String>,
     /// Changes that are committed and not yet read, where the database tells.
     pub lag_events: Option<u64>,
+    /// Bytes of the database's own log that are written and not yet read, where the database tells.
+    pub lag_bytes: Option<u64>,
+    /// Bytes of the database's own log that it keeps for this source.
+    pub retained_bytes: Option<u64>,
     /// The tables that are captured.
     pub tables: Vec<String>,
     /// What is wrong at the moment, in a sentence that says what to do.

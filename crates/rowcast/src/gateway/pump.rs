@@ -7,73 +7,84 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::FLUSH_EVERY;
-use super::status::Board;
+use super::board::{Reading, Trouble};
 use crate::event::{Batch, Place};
-use crate::log::{AppendError, Log};
+use crate::log::Log;
 use crate::source::{Source, SourceError};
 
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// The first pause.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 pub(super) struct Pump {
     source: Box<dyn Source>,
     log: Arc<dyn Log>,
-    board: Arc<Board>,
+    reading: Arc<Reading>,
+    is_set_up: bool,
+    is_started: bool,
     confirmed: Option<Place>,
 }
 
-/// What ends reading for a while, or for good.
-enum Trouble {
-    /// Start again from the log's place.
-    Again(String),
-    /// A person has to do something.
-    Stop(String),
+/// What ends reading for a while.
+struct Ended {
+    trouble: Trouble,
+    /// A person has to do something before it can go on.
+    for_good: bool,
 }
 
 impl Pump {
-    pub(super) fn new(source: Box<dyn Source>, log: Arc<dyn Log>, board: Arc<Board>) -> Self {
-        Self { source, log, board, confirmed: None }
+    pub(super) fn new(source: Box<dyn Source>, log: Arc<dyn Log>, reading: Arc<Reading>) -> Self {
+        Self { source, log, reading, is_set_up: false, is_started: false, confirmed: None }
     }
 
-    /// Begins where the log has the source.
+    /// Sets capture up, where that was not done yet, and begins where the log has the source.
     pub(super) async fn start(&mut self) -> Result<(), SourceError> {
-        let place = self.log.place(self.source.name());
-        self.source.start(place).await?;
-        self.board.set_source(self.source.status());
+        if !self.is_set_up {
+            self.source.setup().await?;
+            self.is_set_up = true;
+        }
+        self.source.start(self.log.place(self.source.name())).await?;
+        self.is_started = true;
+        self.reading.began(self.source.status());
         Ok(())
+    }
+
+    /// Writes down why the source has not started, for `run` to try again.
+    pub(super) fn postpone(&self, error: SourceError) {
+        let (source, message) = (self.source.name(), error.to_string());
+        tracing::error!(source, "{message}; trying again until it works");
+        self.reading.trouble(Trouble::Source(message));
     }
 
     /// Goes on until told to stop, with ever longer pauses while the source fails.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut pause = Duration::from_millis(50);
+        let mut pause = PAUSE_MIN;
         loop {
             let began = Instant::now();
-            let ended = stop.run_until_cancelled(self.pump()).await;
-            let trouble = match ended {
-                None => break,
-                Some(trouble) => trouble,
-            };
+            let Some(Ended { trouble, for_good }) = stop.run_until_cancelled(self.pump()).await else { break };
+            self.is_started = false;
             if began.elapsed() > PAUSE_MAX {
-                pause = Duration::from_millis(50);
+                pause = PAUSE_MIN;
             }
-            let (message, wait) = match trouble {
-                Trouble::Again(message) => (message, pause),
-                Trouble::Stop(message) => (message, PAUSE_MAX),
-            };
+            let wait = if for_good { PAUSE_MAX } else { pause };
+            let (Trouble::Source(message) | Trouble::Log(message)) = &trouble;
             tracing::error!(source = self.source.name(), retry_ms = wait.as_millis() as u64, "{message}");
-            self.board.trouble(message);
+            self.reading.trouble(trouble);
             pause = (pause * 2).min(PAUSE_MAX);
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 break;
-            }
-            if let Err(error) = self.start().await {
-                self.board.trouble(error.to_string());
             }
         }
         self.confirm().await;
     }
 
-    async fn pump(&mut self) -> Trouble {
+    async fn pump(&mut self) -> Ended {
+        if !self.is_started
+            && let Err(error) = self.start().await
+        {
+            return ended(error);
+        }
         let mut flush = interval(FLUSH_EVERY);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -81,10 +92,10 @@ impl Pump {
                 batch = self.source.next() => {
                     let appended = match batch {
                         Ok(batch) => self.append(batch).await,
-                        Err(error) => Err(trouble(error)),
+                        Err(error) => Err(ended(error)),
                     };
-                    if let Err(trouble) = appended {
-                        return trouble;
+                    if let Err(ended) = appended {
+                        return ended;
                     }
                 }
                 _ = flush.tick() => self.confirm().await,
@@ -92,30 +103,26 @@ impl Pump {
         }
     }
 
-    async fn append(&mut self, batch: Batch) -> Result<(), Trouble> {
+    async fn append(&mut self, batch: Batch) -> Result<(), Ended> {
         let count = batch.changes.len() as u64;
         let began = Instant::now();
-        match self.log.append(batch).await {
-            Ok(_) => {
-                metrics::histogram!("rowcast_stage_seconds", "stage" => "append").record(began.elapsed());
-                metrics::counter!("rowcast_source_changes_total", "source" => self.source.name().to_owned())
-                    .increment(count);
-                self.board.read(self.source.status());
-                Ok(())
-            }
-            Err(error @ AppendError::Moved { .. }) => Err(Trouble::Again(error.to_string())),
-            Err(error @ AppendError::Io(_)) => Err(Trouble::Again(error.to_string())),
+        if let Err(error) = self.log.append(batch).await {
+            return Err(Ended { trouble: Trouble::Log(error.to_string()), for_good: false });
         }
+        metrics::histogram!("rowcast_stage_seconds", "stage" => "append").record(began.elapsed());
+        metrics::counter!("rowcast_source_changes_total", "source" => self.source.name().to_owned()).increment(count);
+        self.reading.read(self.source.status());
+        Ok(())
     }
 
     /// Makes the log safe on disk, and lets the database forget what is in it.
     async fn confirm(&mut self) {
-        self.board.set_source(self.source.status());
+        self.reading.set(self.source.status());
         let place = self.log.place(self.source.name());
         let Some(place) = place.filter(|place| self.confirmed.as_ref() != Some(place)) else { return };
         if let Err(error) = self.log.flush().await {
             tracing::error!(%error, "the log could not be made safe on disk; the database keeps its changes meanwhile");
-            return self.board.trouble(error.to_string());
+            return self.reading.trouble(Trouble::Log(error.to_string()));
         }
         match self.source.confirm(&place).await {
             Ok(()) => self.confirmed = Some(place),
@@ -124,9 +131,7 @@ impl Pump {
     }
 }
 
-fn trouble(error: SourceError) -> Trouble {
-    match error {
-        SourceError::Retry { message, .. } => Trouble::Again(message),
-        SourceError::Stop { message, .. } => Trouble::Stop(message),
-    }
+fn ended(error: SourceError) -> Ended {
+    let for_good = matches!(error, SourceError::Stop { .. });
+    Ended { trouble: Trouble::Source(error.to_string()), for_good }
 }

@@ -1,90 +1,25 @@
 //! How the gateway is, for Console, `/readyz` and `/metrics`.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
+use super::board::Board;
 use super::since;
 use crate::ingest::pull::Pulling;
 use crate::session::Node;
-use crate::source::SourceStatus;
 
-/// Errors kept for Console.
-const ERRORS: usize = 100;
 /// Sessions listed in Console.
 const SESSIONS: usize = 100;
-
-/// What the gateway writes down while it runs.
-pub(super) struct Board {
-    started: Instant,
-    source: Arc<str>,
-    state: Mutex<State>,
-    pulls: Mutex<Vec<Arc<Mutex<Option<Pulling>>>>>,
-}
-
-#[derive(Default)]
-struct State {
-    status: SourceStatus,
-    trouble: Option<String>,
-    errors: VecDeque<Json>,
-}
-
-impl Board {
-    pub(super) fn new(source: &Arc<str>) -> Self {
-        let (state, pulls) = (Mutex::default(), Mutex::default());
-        Self { started: Instant::now(), source: source.clone(), state, pulls }
-    }
-
-    pub(super) fn add_pull(&self, pull: Arc<Mutex<Option<Pulling>>>) {
-        self.pulls.lock().push(pull);
-    }
-
-    pub(super) fn set_source(&self, status: SourceStatus) {
-        self.state.lock().status = status;
-    }
-
-    /// A batch went through: whatever was wrong is over.
-    pub(super) fn read(&self, status: SourceStatus) {
-        let mut state = self.state.lock();
-        state.status = status;
-        state.trouble = None;
-    }
-
-    pub(super) fn trouble(&self, message: String) {
-        let mut state = self.state.lock();
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        state.errors.push_back(json!({ "time_ms": time, "message": message }));
-        while state.errors.len() > ERRORS {
-            state.errors.pop_front();
-        }
-        state.trouble = Some(message);
-    }
-
-    pub(super) fn ready(&self) -> Result<(), String> {
-        let state = self.state.lock();
-        match state.trouble.as_ref().or(state.status.problem.as_ref()) {
-            Some(trouble) => Err(trouble.clone()),
-            None => Ok(()),
-        }
-    }
-}
 
 /// The whole of `/v1/status`.
 pub(super) fn status(node: &Node, board: &Board) -> Json {
     let hub = node.hub.status();
     let sessions = node.sessions();
-    let (source, errors) = {
-        let state = board.state.lock();
-        let mut source = json!(state.status);
-        if let Some(trouble) = &state.trouble {
-            source["problem"] = json!(trouble);
-        }
-        (source, state.errors.iter().cloned().collect::<Vec<_>>())
-    };
+    let sources = board
+        .readings()
+        .iter()
+        .map(|reading| json!({ "name": reading.source, "database": reading.database, "status": reading.status() }));
     let pulls: Vec<Json> = board.pulls.lock().iter().filter_map(|pull| pull.lock().as_ref().map(pull_status)).collect();
     let total = |field: &str| pulls.iter().filter_map(|pull| pull[field].as_u64()).sum::<u64>();
     json!({
@@ -93,7 +28,7 @@ pub(super) fn status(node: &Node, board: &Board) -> Json {
         "session_count": sessions.len(),
         "subscriptions": hub.subscriptions,
         "distinct_filters": hub.filters,
-        "sources": [{ "name": *board.source, "database": "sqlite", "status": source }],
+        "sources": sources.collect::<Vec<_>>(),
         "log": node.log.status(),
         "totals": {
             "events": hub.events,
@@ -115,7 +50,7 @@ pub(super) fn status(node: &Node, board: &Board) -> Json {
             })
         }).collect::<Vec<_>>(),
         "ingest": pulls,
-        "errors": errors,
+        "errors": board.errors(),
     })
 }
 
@@ -142,9 +77,27 @@ pub(super) fn record_metrics(node: &Node, board: &Board) {
     let behind_hub = node.log.head().offset.0.saturating_sub(node.hub.dispatched().offset.0);
     metrics::gauge!("rowcast_hub_lag_events").set(behind_hub as f64);
     record_sessions(node);
-    let lag = board.state.lock().status.lag_events;
-    metrics::gauge!("rowcast_source_lag_events", "source" => board.source.to_string()).set(lag.unwrap_or(0) as f64);
+    record_sources(board);
     metrics::gauge!("rowcast_ready").set(if board.ready().is_ok() { 1.0 } else { 0.0 });
+}
+
+/// What a source's database does not tell has no gauge.
+fn record_sources(board: &Board) {
+    for reading in board.readings() {
+        let status = reading.status();
+        let known = [
+            ("rowcast_source_lag_events", status.lag_events),
+            ("rowcast_source_lag_bytes", status.lag_bytes),
+            ("rowcast_source_retained_bytes", status.retained_bytes),
+        ];
+        for (name, value) in known {
+            if let Some(value) = value {
+                metrics::gauge!(name, "source" => reading.source.to_string()).set(value as f64);
+            }
+        }
+        let up = if status.problem.is_none() { 1.0 } else { 0.0 };
+        metrics::gauge!("rowcast_source_up", "source" => reading.source.to_string()).set(up);
+    }
 }
 
 fn record_sessions(node: &Node) {

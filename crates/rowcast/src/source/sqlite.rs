@@ -84,7 +84,11 @@ impl Drop for SqliteSource {
 }
 
 fn fresh_status() -> SourceStatus {
-    SourceStatus { mode: "outbox triggers".to_owned(), ..SourceStatus::default() }
+    SourceStatus {
+        mode: "outbox triggers".to_owned(),
+        guarantee: "every committed change, once, in commit order".to_owned(),
+        ..SourceStatus::default()
+    }
 }
 
 impl From<Failure> for SourceError {

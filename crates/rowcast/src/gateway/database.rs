@@ -1,0 +1,93 @@
+//! Which databases can be made live, and what each brings: a store, and one source or more.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::StartError;
+use crate::event::Epoch;
+use crate::postgres::{Address, PostgresSettings};
+use crate::source::Source;
+use crate::source::sqlite::SqliteSource;
+use crate::sqlite::SqliteSettings;
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+
+/// A database to make live.
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each gateway")]
+pub enum Database {
+    /// A file of SQLite.
+    Sqlite {
+        /// Names it in the log and in Console.
+        name: String,
+        /// Where it is. Made if it is not there.
+        path: PathBuf,
+        /// How it is read.
+        settings: SqliteSettings,
+    },
+    /// A database of a PostgreSQL server. It may be away when the gateway starts: it is waited for.
+    Postgres {
+        /// Names it in the log and in Console.
+        name: String,
+        /// Where it is, and as whom it is used.
+        address: Address,
+        /// How it is captured and used.
+        settings: PostgresSettings,
+    },
+}
+
+/// A database, ready to be joined to a log and a hub.
+pub(super) struct Opened {
+    /// `sqlite`, `postgresql`.
+    pub(super) kind: &'static str,
+    /// The name of the source with the tables.
+    pub(super) name: Arc<str>,
+    pub(super) store: Arc<dyn Store>,
+    /// The one with the tables first.
+    pub(super) sources: Vec<Box<dyn Source>>,
+    /// Whether it is waited for where it does not answer at the start.
+    pub(super) may_be_away: bool,
+}
+
+impl Database {
+    /// A file of SQLite.
+    pub fn sqlite(name: impl Into<String>, path: impl AsRef<Path>, settings: SqliteSettings) -> Self {
+        Self::Sqlite { name: name.into(), path: path.as_ref().to_owned(), settings }
+    }
+
+    /// A database of a PostgreSQL server.
+    pub fn postgres(name: impl Into<String>, address: Address, settings: PostgresSettings) -> Self {
+        Self::Postgres { name: name.into(), address, settings }
+    }
+
+    /// `epoch` is that of the log that the database is to be joined to.
+    pub(super) fn open(self, epoch: Epoch) -> Result<Opened, StartError> {
+        match self {
+            Self::Sqlite { name, path, settings } => {
+                let source = SqliteSource::new(&name, &path, settings.clone());
+                let store = SqliteStore::open(&path, settings).map_err(|error| StartError(error.to_string()))?;
+                Ok(Opened {
+                    kind: "sqlite",
+                    name: name.into(),
+                    store: Arc::new(store),
+                    sources: vec![Box::new(source)],
+                    may_be_away: false,
+                })
+            }
+            Self::Postgres { name, address, settings } => open_postgres(name, address, settings, epoch),
+        }
+    }
+}
+
+fn open_postgres(
+    name: String,
+    _address: Address,
+    mut settings: PostgresSettings,
+    epoch: Epoch,
+) -> Result<Opened, StartError> {
+    // A gateway that comes back with the same log knows its own dead connection by this.
+    if settings.instance == PostgresSettings::default().instance {
+        settings.instance = epoch.0.to_string();
+    }
+    Err(StartError(format!("`{name}` is a PostgreSQL database, which this build cannot follow yet")))
+}
