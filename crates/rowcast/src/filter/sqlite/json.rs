@@ -26,6 +26,23 @@ pub(super) fn extract<'t>(text: &'t [u8], path: &[Step], as_sql: bool) -> Scalar
     }
 }
 
+/// The path in the one spelling that SQLite reads for every label.
+pub(super) fn write_path(path: &[Step]) -> String {
+    let mut text = String::from("$");
+    for step in path {
+        match step {
+            Step::Label(label) => {
+                text.push_str(".\"");
+                text.push_str(&label.replace('\\', "\\\\").replace('"', "\\\""));
+                text.push('"');
+            }
+            Step::Index(n) => text.push_str(&format!("[{n}]")),
+            Step::FromEnd(n) => text.push_str(&format!("[#-{n}]")),
+        }
+    }
+    text
+}
+
 /// A place in a document that is known to be JSON.
 #[derive(Debug, Clone, Copy)]
 struct Cursor<'t> {

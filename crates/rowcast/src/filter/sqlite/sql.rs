@@ -1,8 +1,9 @@
 //! One test as SQLite's SQL.
 
-use super::super::expr::{Op, Step};
+use super::super::expr::Op;
 use super::super::sql::Sink;
 use super::affinity::Affinity;
+use super::json::write_path;
 use super::like::Pattern;
 use super::operand::{Column, Element, Operand};
 use super::scalar::Constant;
@@ -123,23 +124,6 @@ impl Writer<'_, '_> {
     fn push(&mut self, sql: &str) {
         self.sink.sql.push_str(sql);
     }
-}
-
-/// The path in the one spelling that SQLite reads for every label.
-fn write_path(path: &[Step]) -> String {
-    let mut text = String::from("$");
-    for step in path {
-        match step {
-            Step::Label(label) => {
-                text.push_str(".\"");
-                text.push_str(&label.replace('\\', "\\\\").replace('"', "\\\""));
-                text.push('"');
-            }
-            Step::Index(n) => text.push_str(&format!("[{n}]")),
-            Step::FromEnd(n) => text.push_str(&format!("[#-{n}]")),
-        }
-    }
-    text
 }
 
 fn symbol(op: Op) -> &'static str {
