@@ -6,7 +6,7 @@ const DAY: i64 = 86_400_000_000;
 /// 4714-11-24 BC, the first day that PostgreSQL has.
 const FIRST_DAY: i64 = -2_440_588;
 /// The day after the last, 294276-12-31, that a timestamp may have.
-const TIMESTAMP_END: i64 = 106_773_897;
+const TIMESTAMP_END: i64 = 106_762_940;
 /// The day after the last, 5874897-12-31, that a date may have.
 const DATE_END: i64 = 2_145_042_906;
 
