@@ -16,7 +16,7 @@ use servers::Database;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use generate::{Case, NAMES, Schema};
+use generate::{Case, Schema};
 
 /// Each case compares 8 rows with 12 filters.
 const CASES: u32 = 48;
@@ -177,5 +177,5 @@ fn a_filter_answers_as_postgres_does() {
     if let Err(error) = TestRunner::new(config).run(&generate::case(), run) {
         panic!("{error}");
     }
-    assert!(bound * 2 > all, "only {bound} of {all} filters could be bound");
+    assert!(bound * 4 > all, "only {bound} of {all} filters could be bound");
 }
