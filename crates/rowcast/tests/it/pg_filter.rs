@@ -40,7 +40,7 @@ impl<'c> Stage<'c> {
     async fn new(client: &'c Client, schema: &Schema, rows: &[Vec<Option<usize>>]) -> Self {
         client.batch_execute(&schema.create()).await.expect("the table");
         for row in rows {
-            client.batch_execute(&schema.insert(row)).await.expect(&schema.insert(row));
+            client.batch_execute(&schema.insert(row)).await.expect("a row");
         }
         Self::read(client).await
     }

@@ -140,7 +140,7 @@ impl Operand {
             let is_number =
                 text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit()) && text.parse::<f64>().is_ok();
             match name {
-                "boolean" if !quoted => if n % 2 == 0 { "TRUE" } else { "false" }.to_owned(),
+                "boolean" if !quoted => if n.is_multiple_of(2) { "TRUE" } else { "false" }.to_owned(),
                 "text" | "uuid" => literal_text(text),
                 _ if !quoted && is_number => text.to_owned(),
                 _ => literal_text(text),
