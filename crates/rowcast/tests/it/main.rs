@@ -17,6 +17,8 @@ mod pg_wire;
 mod protocol_vectors;
 mod rooms;
 mod scratch;
+mod settle;
+mod snapshots;
 mod source_contract;
 mod sqlite;
 mod sqlite_replace;
