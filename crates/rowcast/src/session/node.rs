@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use super::settle::Shown;
+use super::share::Sharing;
 use crate::hub::{Closing, Hub, Queue, SessionKey};
 use crate::ingest::Ingest;
 use crate::log::Log;
@@ -85,6 +87,10 @@ pub struct Node {
     pub limits: Limits,
     /// Bounds the snapshots that are read at the same time.
     pub snapshots: Semaphore,
+    /// Snapshots that several subscriptions take.
+    pub(super) sharing: Sharing,
+    /// What the snapshots so far have shown of the log.
+    pub(super) shown: Mutex<Option<Shown>>,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
     /// Nobody is let in any more.
@@ -119,6 +125,8 @@ impl Node {
             ingest,
             limits,
             snapshots,
+            sharing: Sharing::default(),
+            shown: Mutex::default(),
             sessions,
             next_session: AtomicU64::new(1),
             draining: AtomicBool::new(false),
