@@ -9,6 +9,7 @@ pub mod live;
 pub mod lsn;
 pub mod place;
 pub mod settings;
+pub mod types;
 
 pub use address::{Address, ConnectError};
 pub use environment::Environment;
@@ -16,3 +17,4 @@ pub use live::Live;
 pub use lsn::Lsn;
 pub use place::WalPlace;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
+pub use types::{Kind, Types};
