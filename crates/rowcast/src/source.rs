@@ -62,6 +62,14 @@ pub struct SourceStatus {
     pub tables: Vec<String>,
     /// What is wrong at the moment, in a sentence that says what to do.
     pub problem: Option<String>,
+    /// What that way of capturing promises, in a sentence.
+    pub guarantee: Option<String>,
+    /// Bytes of the database's own log that it keeps for us (PostgreSQL's replication slot).
+    pub retained_bytes: Option<u64>,
+    /// Bytes that it may keep: from there on we are warned, or given up.
+    pub wal_budget: Option<u64>,
+    /// Bytes of the database's own log that were written and not yet read.
+    pub lag_bytes: Option<u64>,
 }
 
 /// Why a source cannot go on, by what should happen next.
@@ -85,4 +93,16 @@ pub enum SourceError {
         #[source]
         cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+}
+
+impl SourceError {
+    /// It may work when tried again.
+    pub(crate) fn retry(message: impl Into<String>) -> Self {
+        Self::Retry { message: message.into(), cause: None }
+    }
+
+    /// A person has to change something first.
+    pub(crate) fn stop(message: impl Into<String>) -> Self {
+        Self::Stop { message: message.into(), cause: None }
+    }
 }

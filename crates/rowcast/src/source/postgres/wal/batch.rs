@@ -159,6 +159,19 @@ impl Collected {
         }
     }
 
+    /// Only the place, with nothing of a transaction that is being read.
+    pub(super) fn take_place(&mut self) -> Batch {
+        self.take_until(self.complete, None)
+    }
+
+    /// What comes before everything that is read.
+    pub(super) fn begin_with(&mut self, changes: Vec<Change>) -> Batch {
+        self.complete = changes.len();
+        self.changes = changes;
+        self.part = None;
+        self.take_place()
+    }
+
     fn take_until(&mut self, count: usize, part: Option<Part>) -> Batch {
         let rest = self.changes.split_off(count);
         let changes = std::mem::replace(&mut self.changes, rest);
