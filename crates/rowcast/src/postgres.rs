@@ -4,6 +4,7 @@
 //! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
 
 pub mod address;
+pub mod doctor;
 pub mod environment;
 pub mod live;
 pub mod lsn;
