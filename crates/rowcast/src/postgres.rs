@@ -6,6 +6,7 @@
 pub mod address;
 pub mod doctor;
 pub mod environment;
+pub mod install;
 pub mod live;
 pub mod lsn;
 pub mod place;
