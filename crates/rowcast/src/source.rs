@@ -63,14 +63,8 @@ pub struct SourceStatus {
     pub tables: Vec<String>,
     /// What is wrong at the moment, in a sentence that says what to do.
     pub problem: Option<String>,
-    /// What that way of capturing promises, in a sentence.
-    pub guarantee: Option<String>,
-    /// Bytes of the database's own log that it keeps for us (PostgreSQL's replication slot).
-    pub retained_bytes: Option<u64>,
-    /// Bytes that it may keep: from there on we are warned, or given up.
+    /// Bytes of the database's own log that it may keep for us: from there on somebody is warned, or the slot given up.
     pub wal_budget: Option<u64>,
-    /// Bytes of the database's own log that were written and not yet read.
-    pub lag_bytes: Option<u64>,
 }
 
 /// Why a source cannot go on, by what should happen next.

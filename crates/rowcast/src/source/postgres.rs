@@ -107,7 +107,7 @@ impl Source for PostgresSource {
                 Mode::Wal => format!("logical replication from slot `{}`", self.settings.slot),
                 Mode::Outbox => "outbox triggers".to_owned(),
             };
-            status.guarantee = Some(guarantee);
+            status.guarantee = guarantee;
             status.wal_budget = self.settings.wal.stop.or(self.settings.wal.warn);
         });
         if !matches!((&self.reader, mode), (Some(Reader::Wal(_)), Mode::Wal)) {

@@ -11,6 +11,8 @@ mod log_events;
 mod log_local;
 mod pg_doctor;
 mod pg_install;
+mod pg_slot;
+mod pg_source;
 mod protocol_vectors;
 mod rooms;
 mod scratch;

@@ -15,7 +15,7 @@ use crate::postgres::wire::{Flow, Replication, WireError};
 use crate::postgres::{Address, Lsn, PostgresSettings, Types, WalPlace};
 use crate::source::SourceError;
 use crate::source::postgres::now_ms;
-use crate::source::postgres::slot::{Slot, Verdict, create_sql, quoted, start_sql};
+use crate::source::postgres::slot::{Slot, Verdict, create_sql, start_sql};
 use crate::source::postgres::slot_history::Server;
 
 /// How often a slot that somebody else uses is looked at.

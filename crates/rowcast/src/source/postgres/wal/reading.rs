@@ -63,6 +63,8 @@ pub(super) struct Reading {
     skips: bool,
     look: Option<Look>,
     asking: Option<Asking>,
+    /// The server waits for the place to move on.
+    urgent: bool,
     handed_out: Instant,
     publication: String,
     publications: Vec<String>,
@@ -107,6 +109,7 @@ impl Reading {
             skips: false,
             look,
             asking: None,
+            urgent: false,
             handed_out: Instant::now(),
             publication: settings.publication.clone(),
             publications: captured.publications.clone(),
@@ -137,7 +140,7 @@ impl Reading {
             if self.collected.has_complete() {
                 return Ok(self.hand_out(Collected::take));
             }
-            if self.collected.has_moved() && (self.asking.is_some() || self.handed_out.elapsed() >= IDLE) {
+            if self.collected.has_moved() && (self.urgent || self.asking.is_some() || self.handed_out.elapsed() >= IDLE) {
                 return Ok(self.hand_out(Collected::take_place));
             }
             self.wait().await?;
@@ -152,6 +155,7 @@ impl Reading {
     fn hand_out(&mut self, take: fn(&mut Collected) -> Batch) -> Next {
         let batch = take(&mut self.collected);
         self.handed_out = Instant::now();
+        self.urgent = false;
         self.tell();
         Next::Batch(batch)
     }
@@ -187,7 +191,11 @@ impl Reading {
         }
         match self.frame.take() {
             Some(Frame::Data { bytes, .. }) => self.take(bytes)?,
-            Some(Frame::KeepAlive { end, .. }) if self.transactions.is_between() => self.collected.idle(end),
+            Some(Frame::KeepAlive { end, reply }) if self.transactions.is_between() => {
+                self.collected.idle(end);
+                // A server that shuts down waits until we have everything, and asks.
+                self.urgent |= reply;
+            }
             _ => {}
         }
         Ok(true)
@@ -271,7 +279,9 @@ impl Reading {
     async fn describe(&mut self, relation: &Relation) -> Result<(), SourceError> {
         let types: Vec<(u32, i32)> = relation.columns.iter().map(|column| (column.oid, column.typmod)).collect();
         self.types.learn(&self.client, &types).await?;
+        // The catalog may be ahead of the stream.
         let key = primary_key(&self.client, relation.id).await?;
+        let key = key.unwrap_or_else(|| self.known.key(relation.id));
         self.relations.describe(relation, &self.types, &key);
         self.fresh.insert(relation.id);
         Ok(())
@@ -398,13 +408,16 @@ fn altered(table: &TableName, reason: &str) -> Body {
     Body::Reset { channel: Channel::Table(table.clone()), cause: ResetCause::Altered, reason: reason.into() }
 }
 
-/// The columns of a table's primary key in their order; none where it has none, or is gone.
-async fn primary_key(client: &Client, table: u32) -> Result<Vec<Box<str>>, tokio_postgres::Error> {
+/// The columns of a table's primary key in their order. `None`: the table is gone.
+async fn primary_key(client: &Client, table: u32) -> Result<Option<Vec<Box<str>>>, tokio_postgres::Error> {
     let sql = "SELECT a.attname::text
-                 FROM pg_index i
-                CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
-                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                WHERE i.indrelid = $1 AND i.indisprimary AND i.indisvalid AND k.n <= i.indnkeyatts
+                 FROM pg_class c
+                 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indisvalid
+                 LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) ON k.n <= i.indnkeyatts
+                 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+                WHERE c.oid = $1
                 ORDER BY k.n";
-    Ok(client.query(sql, &[&table]).await?.iter().map(|row| row.get::<_, &str>(0).into()).collect())
+    let rows = client.query(sql, &[&table]).await?;
+    let names = rows.iter().filter_map(|row| row.get::<_, Option<&str>>(0)).map(Into::into).collect();
+    Ok((!rows.is_empty()).then_some(names))
 }

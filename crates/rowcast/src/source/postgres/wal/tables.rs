@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
-use crate::event::{Table, TableName};
-use crate::postgres::{PostgresSettings, Types, catalog};
+use crate::event::{Column, Table, TableName};
+use crate::postgres::{PostgresSettings, Types};
 
 /// What the publications hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,13 +17,17 @@ pub(super) struct Captured {
     pub(super) tables: Vec<(u32, Arc<Table>)>,
 }
 
+/// One row for each column, as the stream describes it: none of those that are generated.
 const PUBLISHED: &str = "
-    SELECT DISTINCT c.oid, n.nspname::text, c.relname::text
-      FROM pg_publication_tables p
+    SELECT c.oid, n.nspname::text, c.relname::text, a.attname::text, a.atttypid, a.atttypmod,
+           CASE WHEN k.at < i.indnkeyatts THEN k.at END
+      FROM (SELECT DISTINCT schemaname, tablename FROM pg_publication_tables WHERE pubname = ANY ($1)) p
       JOIN pg_namespace n ON n.nspname = p.schemaname
       JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
-     WHERE p.pubname = ANY ($1)
-     ORDER BY 2, 3";
+      LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+      LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indisvalid
+     CROSS JOIN LATERAL (SELECT array_position(i.indkey::int2[], a.attnum) AS at) k
+     ORDER BY n.nspname, c.relname, a.attnum";
 
 /// Asks the catalog.
 pub(super) async fn captured(
@@ -34,16 +38,26 @@ pub(super) async fn captured(
     let names = [settings.publication.clone(), format!("{}_inserts", settings.publication)];
     let sql = "SELECT pubname::text FROM pg_publication WHERE pubname = ANY ($1) ORDER BY 1";
     let publications = client.query(sql, &[&&names[..]]).await?.iter().map(|row| row.get(0)).collect();
-    let mut described: AHashMap<TableName, Arc<Table>> = AHashMap::new();
-    for table in catalog::tables(client, types).await? {
-        described.insert(table.table.name.clone(), table.table.clone());
+    let rows = client.query(PUBLISHED, &[&&names[..]]).await?;
+    let used: Vec<(u32, i32)> = rows.iter().filter_map(|row| Some((row.get::<_, Option<u32>>(4)?, row.get(5)))).collect();
+    types.learn(client, &used).await?;
+    let tables = rows.chunk_by(|a, b| a.get::<_, u32>(0) == b.get::<_, u32>(0));
+    Ok(Captured { publications, tables: tables.map(|rows| (rows[0].get(0), Arc::new(table(rows, types)))).collect() })
+}
+
+/// One table from the rows of its columns, or from the only row of one that has none.
+fn table(rows: &[Row], types: &Types) -> Table {
+    let columns: Vec<&Row> = rows.iter().filter(|row| row.get::<_, Option<&str>>(3).is_some()).collect();
+    let place = |column: &usize| columns[*column].get::<_, Option<i32>>(6);
+    let mut key: Vec<usize> = (0..columns.len()).filter(|column| place(column).is_some()).collect();
+    key.sort_by_key(place);
+    let column =
+        |row: &&Row| Column { name: row.get::<_, &str>(3).into(), declared: types.declared(row.get(4), row.get(5)) };
+    Table {
+        name: TableName { schema: rows[0].get::<_, &str>(1).into(), name: rows[0].get::<_, &str>(2).into() },
+        columns: columns.iter().map(column).collect(),
+        key,
     }
-    let published = client.query(PUBLISHED, &[&&names[..]]).await?;
-    let tables = published.iter().filter_map(|row| {
-        let name = TableName { schema: row.get::<_, &str>(1).into(), name: row.get::<_, &str>(2).into() };
-        Some((row.get(0), described.remove(&name)?))
-    });
-    Ok(Captured { publications, tables: tables.collect() })
 }
 
 /// How each table was described last, by the stream or by the catalog.
@@ -59,6 +73,13 @@ impl Known {
     pub(super) fn all(captured: &Captured) -> Self {
         let tables = captured.tables.iter().map(|(number, table)| (table.name.clone(), (*number, table.clone())));
         Self { tables: tables.collect(), complete: true }
+    }
+
+    /// The columns of the primary key of the table with this number, as far as it is known.
+    pub(super) fn key(&self, number: u32) -> Vec<Box<str>> {
+        let found = self.tables.values().find(|(known, _)| *known == number);
+        let names = |table: &Table| table.key.iter().map(|column| table.columns[*column].name.clone()).collect();
+        found.map_or_else(Vec::new, |(_, table)| names(table))
     }
 
     /// The stream has a row of this table, which it has described anew. Returns why it has to be loaded again, if so.
@@ -108,7 +129,6 @@ fn difference(before: &Table, after: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Column;
 
     fn table(name: &str, columns: &[&str]) -> Arc<Table> {
         let columns = columns.iter().map(|name| Column { name: (*name).into(), declared: "text".into() }).collect();

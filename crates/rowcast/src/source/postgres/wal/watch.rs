@@ -28,15 +28,17 @@ pub(super) async fn watch(begin: Begin, captured: Captured) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let looked = timeout(LONGEST, watch.look(&mut client)).await;
-        let wrong = match looked {
+        let wrong = match timeout(LONGEST, watch.look(&mut client)).await {
             Ok(Ok(problem)) => problem,
-            Ok(Err(error)) => Some(format!("the database cannot be looked at for new tables: {error}")),
-            Err(_) => Some("the database does not answer when it is looked at for new tables".to_owned()),
+            Ok(Err(error)) => {
+                client = None;
+                Some(format!("the database cannot be looked at for new tables: {error}"))
+            }
+            Err(_) => {
+                client = None;
+                Some("the database does not answer when it is looked at for new tables".to_owned())
+            }
         };
-        if wrong.is_some() && !matches!(looked, Ok(Ok(_))) {
-            client = None;
-        }
         watch.shared.is_wrong(wrong);
     }
 }
