@@ -11,10 +11,10 @@ fn settings(database: &Database) -> PostgresSettings {
 
 /// Everything in the catalog that setup could have changed, as text.
 async fn catalog(client: &Client) -> Vec<String> {
-    let sql = "SELECT 'schema ' || nspname || coalesce(nspacl::text, '') FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
-         UNION SELECT 'relation ' || oid::regclass || relkind || relreplident || coalesce(relacl::text, '') FROM pg_class
-         UNION SELECT 'function ' || oid::regprocedure FROM pg_proc
-         UNION SELECT 'trigger ' || tgname || tgrelid::regclass || tgenabled FROM pg_trigger
+    let sql = "SELECT concat('schema ', nspname, ' ', nspacl) FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
+         UNION SELECT concat('relation ', oid::regclass, ' ', relkind, relreplident, relacl) FROM pg_class
+         UNION SELECT concat('function ', oid::regprocedure) FROM pg_proc
+         UNION SELECT concat('trigger ', tgname, ' ', tgrelid::regclass, tgenabled) FROM pg_trigger
          UNION SELECT 'event trigger ' || evtname FROM pg_event_trigger
          UNION SELECT 'publication ' || pubname FROM pg_publication
          UNION SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE database = current_database()

@@ -138,8 +138,8 @@ fn value(cell: Cell<'_>, kind: &Kind) -> Value {
 
 /// What the stream says wins where it says something: the catalog may have moved on.
 fn key_columns(relation: &Relation, key: &[Box<str>]) -> Vec<usize> {
-    let position = |name: &Box<str>| relation.columns.iter().position(|column| column.name == *name);
-    let named = key.iter().map(position).collect::<Option<Vec<usize>>>().unwrap_or_default();
+    let position = |name: &str| relation.columns.iter().position(|column| *column.name == *name);
+    let named = key.iter().map(|name| position(name)).collect::<Option<Vec<usize>>>().unwrap_or_default();
     if matches!(relation.identity, Identity::Full | Identity::Nothing) {
         return named;
     }
