@@ -279,7 +279,10 @@ async fn a_second_gateway_waits_says_so_and_takes_over() {
     other.settings.instance = "other".into();
     let mut second = other.resume(first.place.clone()).await;
     let problem = second.source.status().problem.expect("a problem");
-    assert!(problem.contains("another Rowcast uses the replication slot") && problem.contains("rowcast-test"), "{problem}");
+    assert!(
+        problem.contains("another Rowcast uses the replication slot") && problem.contains("rowcast-test"),
+        "{problem}"
+    );
     pg.database.run("INSERT INTO t VALUES (2)").await;
     first.expect(&["insert t (2)"]).await;
     assert!(tokio::time::timeout(Duration::from_millis(500), second.source.next()).await.is_err(), "it waits");

@@ -114,7 +114,9 @@ async fn a_large_transaction_arrives_in_parts_and_in_little_memory() {
     let options = servers::PostgresOptions::default().set("logical_decoding_work_mem", "64kB");
     let server = servers::Postgres::start_with(&options).expect("a server");
     let mut db = Pg::of(server.database().await.expect("a database"), Capture::Wal);
-    db.database.run("CREATE TABLE t (id int PRIMARY KEY, filler text); ALTER TABLE t ALTER filler SET STORAGE PLAIN").await;
+    db.database
+        .run("CREATE TABLE t (id int PRIMARY KEY, filler text); ALTER TABLE t ALTER filler SET STORAGE PLAIN")
+        .await;
     let folder = tempfile::tempdir().expect("a folder");
     (db.settings.spool, db.settings.transaction_memory) = (Some(folder.path().to_owned()), 1 << 20);
     let mut follower = db.follow().await;
@@ -133,7 +135,8 @@ async fn a_large_transaction_arrives_in_parts_and_in_little_memory() {
         assert!(batch.len() <= 1001, "{} changes at once", batch.len());
         batches += usize::from(!batch.is_empty());
         for change in &batch {
-            let expected = format!("insert t ({},\"{}\")", next % (ROWS + 1), if next > ROWS { "last" } else { &filler });
+            let expected =
+                format!("insert t ({},\"{}\")", next % (ROWS + 1), if next > ROWS { "last" } else { &filler });
             assert_eq!(text(change), expected);
             assert_eq!(change.last, next == ROWS + 1);
             next += 1;
@@ -251,11 +254,7 @@ async fn partitions_are_told_through_their_root() {
     let mut follower = db.follow().await;
     db.database.run("INSERT INTO t VALUES (1, '2026-01-05'); UPDATE t SET day = '2026-02-05'").await;
     follower
-        .expect(&[
-            r#"insert t (1,"2026-01-05")"#,
-            r#"delete t (1,"2026-01-05")"#,
-            r#"insert t (1,"2026-02-05")"#,
-        ])
+        .expect(&[r#"insert t (1,"2026-01-05")"#, r#"delete t (1,"2026-01-05")"#, r#"insert t (1,"2026-02-05")"#])
         .await;
 }
 
@@ -312,7 +311,11 @@ async fn a_snapshot_and_the_stream_after_it_are_the_table() {
             tokio::spawn(async move {
                 for n in 0..100 {
                     let id = n * 3 + w;
-                    writer.run(&format!("BEGIN; INSERT INTO t VALUES ({id}, 0); UPDATE t SET n = n + 1 WHERE id = {id}; COMMIT")).await;
+                    writer
+                        .run(&format!(
+                            "BEGIN; INSERT INTO t VALUES ({id}, 0); UPDATE t SET n = n + 1 WHERE id = {id}; COMMIT"
+                        ))
+                        .await;
                     if n % 3 == 0 {
                         writer.run(&format!("DELETE FROM t WHERE id = {id}")).await;
                     }

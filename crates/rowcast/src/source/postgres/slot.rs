@@ -62,10 +62,14 @@ impl Slot {
     pub(super) fn lost(&self) -> Option<String> {
         if self.wal_status.as_deref() == Some("lost") || self.invalidation_reason.is_some() {
             let reason = match self.invalidation_reason.as_deref() {
-                None | Some("wal_removed") => "it held back more write-ahead log than the server allows (max_slot_wal_keep_size)",
+                None | Some("wal_removed") => {
+                    "it held back more write-ahead log than the server allows (max_slot_wal_keep_size)"
+                }
                 Some("rows_removed") => "rows of the catalog that it needs were removed",
                 Some("wal_level_insufficient") => "the server's wal_level was below `logical` for a while",
-                Some("idle_timeout") => "nobody read it for longer than the server allows (idle_replication_slot_timeout)",
+                Some("idle_timeout") => {
+                    "nobody read it for longer than the server allows (idle_replication_slot_timeout)"
+                }
                 Some(_) => "the server has given it up",
             };
             return Some(reason.to_owned());
@@ -183,7 +187,9 @@ mod tests {
             create_sql("a\"b", false, &server(140_000, false)),
             "CREATE_REPLICATION_SLOT \"a\"\"b\" LOGICAL pgoutput NOEXPORT_SNAPSHOT"
         );
-        assert!(create_sql("s", true, &server(170_000, false)).ends_with("TEMPORARY LOGICAL pgoutput (SNAPSHOT 'nothing')"));
+        assert!(
+            create_sql("s", true, &server(170_000, false)).ends_with("TEMPORARY LOGICAL pgoutput (SNAPSHOT 'nothing')")
+        );
         assert!(create_sql("s", false, &server(180_000, false)).ends_with("(SNAPSHOT 'nothing', FAILOVER)"));
         assert!(!create_sql("s", false, &server(180_000, true)).contains("FAILOVER"));
         let sql = start_sql("s", Lsn(0x1_0000_0002), &["it's".into(), "b".into()], true);

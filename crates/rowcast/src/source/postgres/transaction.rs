@@ -155,7 +155,9 @@ impl Transactions {
         })?;
         while self.held > self.memory {
             let largest = self.running.iter().max_by_key(|(_, spool)| spool.weight());
-            let Some(largest) = largest.filter(|(_, spool)| spool.weight() > 0).map(|(&largest, _)| largest) else { break };
+            let Some(largest) = largest.filter(|(_, spool)| spool.weight() > 0).map(|(&largest, _)| largest) else {
+                break;
+            };
             let folder = self.folder.clone();
             self.change(largest, |spool| spool.spill(&folder))?;
         }
@@ -295,7 +297,8 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_is_said() {
         let mut transactions = Transactions::new(0, PathBuf::new());
-        for wrong in [Bytes::new(), Bytes::from_static(b"Z"), Bytes::from_static(b"B12"), Bytes::from_static(b"A1234")] {
+        for wrong in [Bytes::new(), Bytes::from_static(b"Z"), Bytes::from_static(b"B12"), Bytes::from_static(b"A1234")]
+        {
             assert!(transactions.take(wrong).is_err());
         }
     }

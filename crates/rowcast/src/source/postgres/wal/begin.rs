@@ -147,7 +147,9 @@ impl Begin {
             (Some(_), Verdict::Good) => match place {
                 // From here on it is written with this server's timeline.
                 Some(place) => return Ok((WalPlace { timeline: server.timeline, ..place }, None)),
-                None => Some("changes were captured in another way before, and what happened in between is not known".into()),
+                None => Some(
+                    "changes were captured in another way before, and what happened in between is not known".into(),
+                ),
             },
             (_, Verdict::Useless(reason)) => Some(reason),
             _ => Some(format!("the replication slot `{name}` was gone, and what was changed meanwhile is not known")),

@@ -65,7 +65,9 @@ impl Logical {
                 json.extend_from_slice(b",\"process_id\":0}");
                 Some(message(Channel::Notify(name), "notify", &String::from_utf8_lossy(&json)))
             }
-            channel if serde_json::from_str::<&RawValue>(&text).is_ok() => Some(message(channel, "message", text.trim())),
+            channel if serde_json::from_str::<&RawValue>(&text).is_ok() => {
+                Some(message(channel, "message", text.trim()))
+            }
             channel => {
                 let mut json = Vec::new();
                 write_text(&text, &mut json);

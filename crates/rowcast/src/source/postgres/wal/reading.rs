@@ -140,7 +140,8 @@ impl Reading {
             if self.collected.has_complete() {
                 return Ok(self.hand_out(Collected::take));
             }
-            if self.collected.has_moved() && (self.urgent || self.asking.is_some() || self.handed_out.elapsed() >= IDLE) {
+            if self.collected.has_moved() && (self.urgent || self.asking.is_some() || self.handed_out.elapsed() >= IDLE)
+            {
                 return Ok(self.hand_out(Collected::take_place));
             }
             self.wait().await?;
@@ -266,7 +267,9 @@ impl Reading {
             }
             Message::Delete { relation, old, .. } => self.row(relation, self.relations.delete(relation, &old)?),
             Message::Truncate { relations, .. } => self.truncated(&relations)?,
-            _ if logical => Logical::read(bytes.clone(), *streamed).and_then(|logical| logical.body()).into_iter().collect(),
+            _ if logical => {
+                Logical::read(bytes.clone(), *streamed).and_then(|logical| logical.body()).into_iter().collect()
+            }
             _ => Vec::new(),
         };
         self.message = None;
@@ -329,8 +332,9 @@ impl Reading {
             // Whoever has looked at a table before this has not seen what it is now.
             self.collected.outside(self.shared.near(), now_ms(), bodies, Lsn(0));
         }
-        (look.captured.publications != self.publications)
-            .then(|| format!("publications of `{}` were made or dropped, and the stream has to begin anew", self.publication))
+        (look.captured.publications != self.publications).then(|| {
+            format!("publications of `{}` were made or dropped, and the stream has to begin anew", self.publication)
+        })
     }
 
     /// Waits until there is something to do.
@@ -396,7 +400,9 @@ impl From<Malformed> for Trouble {
 
 impl From<Torn> for Trouble {
     fn from(_: Torn) -> Self {
-        Self::GiveUp("a large transaction that was read half did not come again: the database has another history".into())
+        Self::GiveUp(
+            "a large transaction that was read half did not come again: the database has another history".into(),
+        )
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) async fn captured(
     let sql = "SELECT pubname::text FROM pg_publication WHERE pubname = ANY ($1) ORDER BY 1";
     let publications = client.query(sql, &[&&names[..]]).await?.iter().map(|row| row.get(0)).collect();
     let rows = client.query(PUBLISHED, &[&&names[..]]).await?;
-    let used: Vec<(u32, i32)> = rows.iter().filter_map(|row| Some((row.get::<_, Option<u32>>(4)?, row.get(5)))).collect();
+    let used: Vec<(u32, i32)> =
+        rows.iter().filter_map(|row| Some((row.get::<_, Option<u32>>(4)?, row.get(5)))).collect();
     types.learn(client, &used).await?;
     let tables = rows.chunk_by(|a, b| a.get::<_, u32>(0) == b.get::<_, u32>(0));
     Ok(Captured { publications, tables: tables.map(|rows| (rows[0].get(0), Arc::new(table(rows, types)))).collect() })

@@ -76,7 +76,8 @@ impl Watch {
         let standing = self.standing(client).await?;
         self.shared.set_near(standing.next);
         let (problem, give_up) = self.judge(&standing);
-        let new = found.tables.iter().filter(|(number, _)| self.captured.tables.iter().all(|(known, _)| known != number));
+        let new =
+            found.tables.iter().filter(|(number, _)| self.captured.tables.iter().all(|(known, _)| known != number));
         let new: Vec<TableName> = new.map(|(_, table)| table.name.clone()).collect();
         self.joining.extend(new.into_iter().map(|name| (name, standing.next)));
         // One that is settled at once was told with the tables themselves.
