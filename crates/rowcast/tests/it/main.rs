@@ -15,6 +15,8 @@ mod pg_doctor;
 mod pg_filter;
 mod pg_install;
 mod pg_notify;
+mod pg_slot;
+mod pg_source;
 mod pg_wire;
 mod protocol_vectors;
 mod rooms;
