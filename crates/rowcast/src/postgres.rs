@@ -4,9 +4,11 @@
 //! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
 
 pub mod address;
+pub(crate) mod catalog;
 pub mod environment;
 pub mod live;
 pub mod lsn;
+pub mod outbox_place;
 pub mod place;
 pub mod settings;
 pub mod types;
@@ -15,6 +17,7 @@ pub use address::{Address, ConnectError};
 pub use environment::Environment;
 pub use live::Live;
 pub use lsn::Lsn;
+pub use outbox_place::OutboxPlace;
 pub use place::WalPlace;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
 pub use types::{Kind, Types};
