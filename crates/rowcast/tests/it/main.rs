@@ -9,6 +9,7 @@ mod log_crash;
 mod log_damage;
 mod log_events;
 mod log_local;
+mod pg_store;
 mod protocol_vectors;
 mod rooms;
 mod scratch;
