@@ -1,46 +1,45 @@
 //! `rowcast setup` and `rowcast teardown`: what capture keeps in a database, installed and removed with the SQL shown.
 
-use std::io::{BufRead, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+mod sqlite;
 
-use anyhow::{Context, bail};
-use rowcast::source::Source;
-use rowcast::source::sqlite::{SqliteSettings, SqliteSource};
-use rusqlite::{Connection, OpenFlags};
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::bail;
 
 use crate::cli::Teardown;
 use crate::config::{Config, DatabaseUrl};
-use crate::{say, serve};
+use crate::{database, say};
+use sqlite::File;
 
 /// `rowcast setup`.
 pub(crate) async fn setup(config: &Config, dry_run: bool) -> anyhow::Result<()> {
-    let target = Target::of(config)?;
-    let sql = if dry_run { target.rehearsed(Act::Setup).await? } else { target.act(Act::Setup).await? };
+    let mut target = Target::of(config)?;
+    let sql = if dry_run { target.planned(Act::Setup).await? } else { target.act(Act::Setup).await? };
     print(&sql);
     let done = match (sql.is_empty(), dry_run) {
         (true, _) => "nothing to do: capture is installed",
         (false, true) => "nothing was changed (--dry-run)",
         (false, false) => "capture is installed",
     };
-    eprintln!("{}: {done}", target.path.display());
+    eprintln!("{}: {done}", target.shown());
     Ok(())
 }
 
 /// `rowcast teardown`.
 pub(crate) async fn teardown(config: &Config, how: &Teardown) -> anyhow::Result<()> {
-    let target = Target::of(config)?;
-    let planned = target.rehearsed(Act::Teardown).await?;
+    let mut target = Target::of(config)?;
+    let planned = target.planned(Act::Teardown).await?;
     print(&planned);
-    let path = target.path.display();
+    let shown = target.shown();
     if planned.is_empty() {
-        eprintln!("{path}: nothing to do: capture is not installed");
+        eprintln!("{shown}: nothing to do: capture is not installed");
     } else if how.dry_run {
-        eprintln!("{path}: nothing was changed (--dry-run)");
-    } else if how.yes || agreed(&format!("Remove this from {path}?"))? {
+        eprintln!("{shown}: nothing was changed (--dry-run)");
+    } else if how.yes || agreed(&format!("Remove this from {shown}?"))? {
         target.act(Act::Teardown).await?;
-        eprintln!("{path}: capture is removed; clients that come back get fresh snapshots");
+        eprintln!("{shown}: capture is removed; clients that come back get fresh snapshots");
     } else {
-        eprintln!("{path}: nothing was changed");
+        eprintln!("{shown}: nothing was changed");
     }
     Ok(())
 }
@@ -52,85 +51,39 @@ enum Act {
 }
 
 /// A database whose capture is to be changed.
-struct Target {
-    name: String,
-    path: PathBuf,
-    settings: SqliteSettings,
+enum Target {
+    Sqlite(File),
 }
 
 impl Target {
     fn of(config: &Config) -> anyhow::Result<Self> {
-        let Some(DatabaseUrl::Sqlite(path)) = &config.database.url else {
-            bail!("no database was named; write for example --database sqlite:shop.db");
-        };
-        let settings = serve::sqlite_settings(config);
-        Ok(Self { name: config.database.name.clone(), path: path.clone(), settings })
+        let name = config.database.name.clone();
+        Ok(match database::named(config)? {
+            DatabaseUrl::Sqlite(path) => {
+                Self::Sqlite(File { name, path: path.clone(), settings: database::sqlite_settings(config) })
+            }
+            DatabaseUrl::Postgres(_) => bail!("`rowcast serve` sets PostgreSQL up by itself"),
+        })
     }
 
-    async fn act(&self, act: Act) -> anyhow::Result<Vec<String>> {
-        act_on(&self.name, &self.path, self.settings.clone(), act).await
-    }
-
-    /// What [`Target::act`] would do, tried on an empty database of the same schema.
-    async fn rehearsed(&self, act: Act) -> anyhow::Result<Vec<String>> {
-        if !self.path.exists() {
-            bail!("there is no file {}", self.path.display());
-        }
-        let stage = tempfile::tempdir().context("no temporary folder")?;
-        let copy = stage.path().join("schema.db");
-        copy_schema(&self.path, &copy)
-            .with_context(|| format!("the schema of {} cannot be read", self.path.display()))?;
-        let settings = SqliteSettings { create: true, switch_to_wal: true, ..self.settings.clone() };
-        act_on(&self.name, &copy, settings, act).await
-    }
-}
-
-async fn act_on(name: &str, path: &Path, settings: SqliteSettings, act: Act) -> anyhow::Result<Vec<String>> {
-    let mut source = SqliteSource::new(name, path, settings);
-    let sql = match act {
-        Act::Setup => source.setup().await?,
-        Act::Teardown => source.teardown().await?,
-    };
-    Ok(sql)
-}
-
-/// Makes every table, index, view and trigger again, without the rows; Rowcast's own few rows tell what is installed.
-fn copy_schema(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let from = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let to = Connection::open(to)?;
-    let order = "case type when 'table' then 0 when 'index' then 1 when 'view' then 2 else 3 end";
-    let mut schema =
-        from.prepare(&format!("select name, sql from sqlite_schema where sql is not null order by {order}, rowid"))?;
-    let mut rows = schema.query([])?;
-    while let Some(row) = rows.next()? {
-        let (name, sql): (String, String) = (row.get(0)?, row.get(1)?);
-        // SQLite's own tables make themselves, and those of a module that is not here cannot be captured either.
-        if let Err(error) = to.execute_batch(&sql) {
-            tracing::debug!(name, %error, "left out of the rehearsal");
+    fn shown(&self) -> String {
+        match self {
+            Self::Sqlite(file) => file.path.display().to_string(),
         }
     }
-    drop(rows);
-    copy_own_rows(&from, &to)
-}
 
-fn copy_own_rows(from: &Connection, to: &Connection) -> anyhow::Result<()> {
-    let mut own = from.prepare(
-        "select name from sqlite_schema where type = 'table' and name glob '_rowcast_*' and name not glob '*outbox*'",
-    )?;
-    let names: Vec<String> = own.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    for name in names {
-        let table = name.replace('"', "\"\"");
-        let mut select = from.prepare(&format!("select * from \"{table}\""))?;
-        let marks = vec!["?"; select.column_count()].join(",");
-        let mut insert = to.prepare(&format!("insert or replace into \"{table}\" values ({marks})"))?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let values: Vec<rusqlite::types::Value> =
-                (0..row.as_ref().column_count()).map(|index| row.get(index)).collect::<Result<_, _>>()?;
-            insert.execute(rusqlite::params_from_iter(values))?;
-        }
+    async fn act(&mut self, act: Act) -> anyhow::Result<Vec<String>> {
+        Ok(match (self, act) {
+            (Self::Sqlite(file), act) => file.act(act).await?,
+        })
     }
-    Ok(())
+
+    /// What [`Target::act`] would do.
+    async fn planned(&mut self, act: Act) -> anyhow::Result<Vec<String>> {
+        Ok(match (self, act) {
+            (Self::Sqlite(file), act) => file.rehearsed(act).await?,
+        })
+    }
 }
 
 fn print(sql: &[String]) {

@@ -17,8 +17,10 @@ and restarts.";
 const AFTER_HELP: &str = "\
 Examples:
   rowcast demo                                 a live chart, out of nothing
-  rowcast serve --database sqlite:shop.db      your own tables, on http://127.0.0.1:3000
-  rowcast tail 'speed > 40' --table readings   changes in the terminal as they happen
+  rowcast serve --database postgres://localhost/shop   your own tables, on http://127.0.0.1:3000
+  rowcast serve --database sqlite:shop.db      the same of a file
+  rowcast doctor --database postgres://localhost/shop  what stands in the way, and the SQL that mends it
+  rowcast tail readings --where 'speed > 40'   changes in the terminal as they happen
 
 Environment:
   ROWCAST__SECTION__KEY   sets a key of the configuration: ROWCAST__LIMITS__FRAME_BYTES=64KiB
@@ -50,9 +52,12 @@ pub(crate) struct Common {
     /// An address to serve on; may be given several times [default: 127.0.0.1:3000]
     #[arg(long, global = true, value_name = "ADDR:PORT")]
     listen: Vec<String>,
-    /// The database: sqlite:path, or a path that ends in .db or .sqlite
+    /// The database: postgres://user@host/name, sqlite:path, or a path that ends in .db or .sqlite
     #[arg(long, global = true, value_name = "URL")]
-    database: Option<String>,
+    pub(crate) database: Option<String>,
+    /// Only these tables, with * and ? as wildcards [default: all]
+    #[arg(long, global = true, value_name = "A,B", value_delimiter = ',')]
+    tables: Vec<String>,
     /// The configuration file [default: ./rowcast.toml where there is one]
     #[arg(long, global = true, value_name = "FILE", env = "ROWCAST_CONFIG", hide_env = true)]
     pub(crate) config: Option<PathBuf>,
@@ -77,8 +82,10 @@ pub(crate) enum Command {
     Serve,
     /// Show a live chart with a database and a stream of its own
     Demo(Demo),
-    /// Print the changes of a table as they are committed
-    Tail(Tail),
+    /// Print the changes of a table as they are committed, from a server or straight from a --database
+    Tail(Box<Tail>),
+    /// Examine a database: what is captured and how, what stands in the way, and the SQL that mends it
+    Doctor(Doctor),
     /// Install in a database what capturing its changes needs, and print the SQL
     Setup(Capture),
     /// Remove from a database everything that setup installed, and print the SQL
@@ -98,14 +105,18 @@ pub(crate) struct Demo {
 
 #[derive(Debug, Args)]
 pub(crate) struct Tail {
+    /// The table; or, where --table names it, which rows
+    #[arg(value_name = "TABLE", required_unless_present = "table")]
+    what: Option<String>,
     /// Which rows: SQL's WHERE over the table's columns, such as 'speed > 40 and city is not null'
-    pub(crate) filter: Option<String>,
+    #[arg(long = "where", short = 'w', value_name = "FILTER")]
+    filter: Option<String>,
     /// The table
     #[arg(long, short, value_name = "TABLE")]
-    pub(crate) table: String,
-    /// The server
-    #[arg(long, value_name = "URL", env = "ROWCAST_URL", hide_env = true, default_value = "http://localhost:3000")]
-    pub(crate) url: reqwest::Url,
+    table: Option<String>,
+    /// The server [default: http://localhost:3000]
+    #[arg(long, value_name = "URL", env = "ROWCAST_URL", hide_env = true)]
+    pub(crate) url: Option<reqwest::Url>,
     /// Begin after this position, as printed behind the @
     #[arg(long, value_name = "POSITION")]
     pub(crate) since: Option<rowcast::event::Position>,
@@ -121,6 +132,26 @@ pub(crate) struct Tail {
     /// End after so many changes
     #[arg(long, short = 'n', value_name = "N")]
     pub(crate) count: Option<u64>,
+}
+
+impl Tail {
+    /// The table.
+    pub(crate) fn table(&self) -> &str {
+        self.table.as_deref().or(self.what.as_deref()).unwrap_or_default()
+    }
+
+    /// Which of its rows.
+    pub(crate) fn filter(&self) -> Option<&str> {
+        let beside_table = self.what.as_deref().filter(|_| self.table.is_some());
+        self.filter.as_deref().or(beside_table)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +191,7 @@ impl Common {
             ("--listen", "listen", self.listen.clone()),
             ("--data", "data", one(&data)),
             ("--database", "database.url", one(&self.database)),
+            ("--tables", "database.include", self.tables.clone()),
             ("--log-format", "logging.format", one(&format)),
             ("--log-level", "logging.level", one(&self.log_level)),
         ];
@@ -176,6 +208,17 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_rows_to_tail_are_named_in_two_ways() {
+        for words in [&["tail", "orders", "--where", "id > 1"][..], &["tail", "id > 1", "--table", "orders"]] {
+            let Command::Tail(tail) = Cli::parse_from([&["rowcast"], words].concat()).command else {
+                panic!("tail is tail");
+            };
+            assert_eq!((tail.table(), tail.filter()), ("orders", Some("id > 1")));
+        }
+        assert!(Cli::try_parse_from(["rowcast", "tail"]).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rowcast::event::TableName;
 use rowcast::ingest::Format;
+use rowcast::postgres::{Capture, Identity};
 
 pub(crate) use layers::{Flags, Layers};
 pub(crate) use mistake::Mistakes;
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Listen>,
     pub(crate) data: PathBuf,
     pub(crate) database: Database,
+    pub(crate) postgres: Postgres,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) http: Http,
@@ -49,6 +51,25 @@ pub(crate) struct Database {
     pub(crate) busy_timeout: Duration,
     pub(crate) readers: usize,
     pub(crate) series_rows: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Postgres {
+    pub(crate) capture: Capture,
+    pub(crate) slot: String,
+    pub(crate) publication: String,
+    pub(crate) identity: Identity,
+    pub(crate) wal_warn: Option<u64>,
+    pub(crate) wal_stop: Option<u64>,
+    pub(crate) dead_after: Duration,
+    pub(crate) look_every: Duration,
+    pub(crate) transaction_memory: usize,
+    pub(crate) poll_active: Duration,
+    pub(crate) poll_idle: Duration,
+    pub(crate) notify: Vec<String>,
+    pub(crate) notify_allow: Vec<String>,
+    pub(crate) notify_probe: Duration,
+    pub(crate) connections: usize,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ use crate::cli::Demo;
 use crate::config::Config;
 use crate::listen::Bound;
 use crate::serve::{self, Node};
-use crate::{logs, say, simulator};
+use crate::{database, logs, say, simulator};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS readings (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, speed INTEGER NOT NULL);
@@ -34,7 +34,7 @@ pub(crate) async fn run(config: &Config, demo: &Demo) -> anyhow::Result<()> {
         pulls.push(pull(address, rate)?);
     }
     let stopping = CancellationToken::new();
-    let database = Database::sqlite("demo", &path, serve::sqlite_settings(config));
+    let database = Database::sqlite("demo", &path, database::sqlite_settings(config));
     let node =
         Node { config, database, log: "demo-log", pulls, also: simulator::router(rate, stopping.clone()), stopping };
     node.run(bound, |addresses| welcome(addresses, &path)).await

@@ -3,7 +3,9 @@
 mod capture;
 mod cli;
 mod config;
+mod database;
 mod demo;
+mod doctor;
 mod listen;
 mod logs;
 mod numbers;
@@ -51,7 +53,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve => serve::run(&Config::read(&layers(&cli.common))?).await?,
         Command::Demo(demo) => demo::run(&Config::read(&layers(&cli.common))?, &demo).await?,
-        Command::Tail(tail) => return tail::run(&tail).await,
+        Command::Tail(tail) => {
+            let direct = cli.common.database.is_some() && tail.url.is_none();
+            let config = direct.then(|| Config::read(&layers(&cli.common))).transpose()?;
+            return tail::run(&tail, config.as_ref()).await;
+        }
+        Command::Doctor(doctor) => return doctor::run(&Config::read(&layers(&cli.common))?, &doctor).await,
         Command::Setup(setup) => capture::setup(&Config::read(&layers(&cli.common))?, setup.dry_run).await?,
         Command::Teardown(teardown) => capture::teardown(&Config::read(&layers(&cli.common))?, &teardown).await?,
         Command::Config(show) if show.default => say(config::DEFAULT),

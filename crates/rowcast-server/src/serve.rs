@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -16,26 +16,20 @@ use rowcast::gateway::{Database, Gateway, Limits, LogPlace, Origins};
 use rowcast::ingest::pull::HttpPull;
 use rowcast::log::Retention;
 use rowcast::log::local::{Durability, LogSettings};
-use rowcast::source::sqlite::SqliteSettings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::{Config, DatabaseUrl};
+use crate::config::Config;
 use crate::listen::{Allowance, Bound, Doorway};
-use crate::{logs, numbers, pages, say};
+use crate::{database, logs, numbers, pages, say};
 
 /// `rowcast serve`.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
-    let Some(DatabaseUrl::Sqlite(path)) = &config.database.url else {
-        bail!(
-            "no database was named; write for example `rowcast serve --database sqlite:shop.db`, or try `rowcast demo`"
-        );
-    };
+    let database = database::to_serve(config)?;
     logs::install(&config.logging);
     let bound = Bound::bind(&config.listen).await?;
-    let database = Database::sqlite(&config.database.name, path, sqlite_settings(config));
     let node = Node {
         config,
         database,
@@ -45,23 +39,6 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         stopping: CancellationToken::new(),
     };
     node.run(bound, |_| ()).await
-}
-
-/// How the database is read, as configured.
-pub(crate) fn sqlite_settings(config: &Config) -> SqliteSettings {
-    let from = &config.database;
-    SqliteSettings {
-        include: from.include.clone(),
-        exclude: from.exclude.clone(),
-        create: from.create,
-        switch_to_wal: from.switch_to_wal,
-        poll_active: from.poll_active,
-        poll_idle: from.poll_idle,
-        busy_timeout: from.busy_timeout,
-        readers: from.readers,
-        series_rows: from.series_rows,
-        ..SqliteSettings::default()
-    }
 }
 
 /// The streams to fetch, as configured.

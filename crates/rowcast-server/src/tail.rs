@@ -1,4 +1,6 @@
-//! `rowcast tail`: a running server's changes in the terminal, over SSE, resumed wherever the connection breaks.
+//! `rowcast tail`: a table's changes in the terminal, over SSE, resumed wherever the connection breaks.
+//!
+//! From a running server; or straight from a database, by a gateway that lives as long as the command.
 
 mod events;
 mod show;
@@ -13,6 +15,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::cli::Tail;
+use crate::config::Config;
 use events::{Event, Events};
 use show::Show;
 
@@ -21,12 +24,25 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// `rowcast tail`.
-pub(crate) async fn run(tail: &Tail) -> anyhow::Result<ExitCode> {
+/// `rowcast tail`. With a configuration it needs no server.
+pub(crate) async fn run(tail: &Tail, database: Option<&Config>) -> anyhow::Result<ExitCode> {
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    match database {
+        Some(_) => anyhow::bail!("name a server with --url"),
+        None => follow_server(tail, server(tail), colour).await,
+    }
+}
+
+/// The server that the user means.
+fn server(tail: &Tail) -> Url {
+    tail.url.clone().unwrap_or_else(|| Url::parse("http://localhost:3000").expect("a URL"))
+}
+
+async fn follow_server(tail: &Tail, server: Url, colour: bool) -> anyhow::Result<ExitCode> {
     let mut follow = Follow {
-        client: client(&tail.url)?,
-        url: address(tail)?,
+        client: client(&server)?,
+        url: address(tail, &server)?,
+        server,
         position: tail.since.map(|position| position.to_string()),
         began: false,
         retry: Duration::from_secs(1),
@@ -45,16 +61,16 @@ fn client(url: &Url) -> anyhow::Result<Client> {
     Ok(client.build()?)
 }
 
-fn address(tail: &Tail) -> anyhow::Result<Url> {
-    let mut url = tail.url.join("/v1/stream").context("--url")?;
+fn address(tail: &Tail, server: &Url) -> anyhow::Result<Url> {
+    let mut url = server.join("/v1/stream").context("--url")?;
     if !matches!(url.scheme(), "http" | "https") {
         bail!("--url: write for example http://localhost:3000");
     }
-    let table: rowcast::event::TableName = tail.table.parse().map_err(|error| anyhow::anyhow!("--table: {error}"))?;
+    let table: rowcast::event::TableName = tail.table().parse().map_err(|error| anyhow::anyhow!("--table: {error}"))?;
     {
         let mut query = url.query_pairs_mut();
         query.append_pair("channel", &format!("table:{table}"));
-        if let Some(filter) = &tail.filter {
+        if let Some(filter) = tail.filter() {
             query.append_pair("where", filter);
         }
         if !tail.columns.is_empty() {
@@ -79,6 +95,7 @@ enum Next {
 
 struct Follow {
     client: Client,
+    server: Url,
     url: Url,
     position: Option<String>,
     /// Whether the server was ever reached: before that an error ends everything.
@@ -121,7 +138,7 @@ impl Follow {
             }
             Err(error) => {
                 let why = root_cause(&error);
-                bail!("cannot reach {}: {why}; is `rowcast serve` running there?", tail.url);
+                bail!("cannot reach {}: {why}; is `rowcast serve` running there?", self.server);
             }
         };
         if response.status() != StatusCode::OK {
@@ -141,8 +158,8 @@ impl Follow {
             return Ok(Next::Go);
         }
         match serde_json::from_slice::<Refusal>(&body) {
-            Ok(refusal) => eprint!("{}", refusal.error.explained(tail.filter.as_deref())),
-            Err(_) => eprintln!("error: {} answered {status}; is it a Rowcast server?", tail.url),
+            Ok(refusal) => eprint!("{}", refusal.error.explained(tail.filter())),
+            Err(_) => eprintln!("error: {} answered {status}; is it a Rowcast server?", self.server),
         }
         Ok(Next::Done(ExitCode::FAILURE))
     }

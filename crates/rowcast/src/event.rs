@@ -52,7 +52,7 @@ pub struct Column {
 pub enum Op {
     /// `new` is set, `old` is not.
     Insert,
-    /// `new` is set; `old` is set where the source knows it.
+    /// `new` is set; `old` is set where the source knows it, and always (at least its key) when the key was changed.
     Update,
     /// `old` is set (at least its key), `new` is not.
     Delete,

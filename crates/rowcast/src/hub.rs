@@ -5,6 +5,7 @@
 mod index;
 mod piece;
 mod queue;
+mod seen;
 mod topic;
 mod view;
 
@@ -20,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 pub use index::{Delivered, Interest, Member, SessionKey, commit};
 pub use piece::{Piece, read_piece};
 pub use queue::{Closing, Item, ItemKind, Queue, SubscriptionKey, Taken};
-pub use view::{Run, seen, transactions};
+pub use seen::seen;
+pub use view::{Run, transactions};
 
 use crate::event::{Body, Event, Position};
 use crate::log::{Log, ReadError};

@@ -5,15 +5,21 @@
 
 pub mod address;
 pub(crate) mod catalog;
+mod connect;
+pub mod doctor;
 pub mod environment;
+pub mod install;
 pub mod live;
 pub mod lsn;
 pub mod outbox_place;
 pub mod place;
 pub mod settings;
+mod tls;
 pub mod types;
+pub mod wire;
 
-pub use address::{Address, ConnectError};
+pub use address::Address;
+pub use connect::ConnectError;
 pub use environment::Environment;
 pub use live::Live;
 pub use lsn::Lsn;
@@ -21,3 +27,4 @@ pub use outbox_place::OutboxPlace;
 pub use place::WalPlace;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
 pub use types::{Kind, Types};
+pub use wire::{Flow, Frame, Replication, WireError};

@@ -3,6 +3,7 @@
 //! Reads; leaves numbering and keeping to `log`, and joining the two to `gateway`.
 
 pub mod notify;
+pub mod postgres;
 pub mod sqlite;
 
 use async_trait::async_trait;

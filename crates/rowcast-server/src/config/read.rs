@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use rowcast::event::TableName;
 use rowcast::ingest::Format;
+use rowcast::postgres::{Capture, Identity};
 use toml_edit::Value;
 
 use super::layers::{Entry, Layers, Setting};
 use super::mistake::{Mistakes, Origin};
 use super::units::{self, Unclear};
-use super::{Config, Database, DatabaseUrl, Http, Ingest, Limits, Log, Logging, Shutdown};
+use super::{Config, Database, DatabaseUrl, Http, Ingest, Limits, Log, Logging, Postgres, Shutdown};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -22,6 +23,7 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
         listen: r.list("listen"),
         data: r.text("data").into(),
         database: r.database(),
+        postgres: r.postgres(),
         log: r.log(),
         limits: r.limits(),
         http: Http { origins: r.origins(), pages: r.yes("http.pages"), metrics: r.yes("http.metrics") },
@@ -35,6 +37,10 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
     };
     r.check(&config);
     if r.mistakes.0.is_empty() { Ok(config) } else { Err(r.mistakes.sorted()) }
+}
+
+fn none_if_zero(n: u64) -> Option<u64> {
+    (n > 0).then_some(n)
 }
 
 struct Reader<'a> {
@@ -61,8 +67,41 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn postgres(&mut self) -> Postgres {
+        let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        let captures = [Capture::Auto, Capture::Wal, Capture::Outbox];
+        let identities = [Identity::Needed, Identity::Leave, Identity::Full];
+        Postgres {
+            capture: captures[self.choice("postgres.capture", ["auto", "wal", "outbox"])],
+            slot: self.slot("postgres.slot"),
+            publication: self.slot("postgres.publication"),
+            identity: identities[self.choice("postgres.replica_identity", ["needed", "leave", "full"])],
+            wal_warn: none_if_zero(self.bytes("postgres.wal_warn", 0, 1 << 50)),
+            wal_stop: none_if_zero(self.bytes("postgres.wal_stop", 0, 1 << 50)),
+            dead_after: self.duration("postgres.dead_after", second, HOUR),
+            look_every: self.duration("postgres.look_every", ms * 100, HOUR),
+            transaction_memory: self.bytes("postgres.transaction_memory", 64 << 10, 1 << 40) as usize,
+            poll_active: self.duration("postgres.poll_active", ms, second * 60),
+            poll_idle: self.duration("postgres.poll_idle", ms, second * 60),
+            notify: self.list("postgres.notify"),
+            notify_allow: self.list("postgres.notify_allow"),
+            notify_probe: self.duration("postgres.notify_probe", second, HOUR),
+            connections: self.number("postgres.connections", 2, 1_000) as usize,
+        }
+    }
+
+    /// A name that PostgreSQL takes for a replication slot, and for anything else.
+    fn slot(&mut self, key: &str) -> String {
+        let text = self.text(key);
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if text.is_empty() || text.len() > 50 || !text.chars().all(plain) {
+            let fix = "write 1 to 50 lower-case letters, digits and underscores";
+            self.wrong(key, format!("{text:?} is not a name for it"), fix);
+        }
+        text
+    }
+
     fn log(&mut self) -> Log {
-        let none_if_zero = |n: u64| (n > 0).then_some(n);
         let keep_age = self.duration("log.keep_age", Duration::ZERO, HOUR * 24 * 3_650);
         Log {
             on_disk: self.choice("log.place", ["memory", "disk"]) == 1,
@@ -191,6 +230,12 @@ impl<'a> Reader<'a> {
         }
         if config.database.poll_idle < config.database.poll_active {
             self.wrong("database.poll_idle", "this is shorter than database.poll_active", "make it as long at least");
+        }
+        if config.postgres.poll_idle < config.postgres.poll_active {
+            self.wrong("postgres.poll_idle", "this is shorter than postgres.poll_active", "make it as long at least");
+        }
+        if config.postgres.wal_stop.zip(config.postgres.wal_warn).is_some_and(|(stop, warn)| stop < warn) {
+            self.wrong("postgres.wal_stop", "this is less than postgres.wal_warn", "make it larger, or 0 for never");
         }
     }
 

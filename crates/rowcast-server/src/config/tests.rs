@@ -157,9 +157,9 @@ fn a_database_must_be_there() {
         &["rowcast.toml:3: database.url: there is no folder no/such; make it first"],
     );
     mistakes(
-        "[database]\nurl = \"postgres://u:secret@h/db\"\n",
+        "[database]\nurl = \"mysql://u:secret@h/db\"\n",
         &[
-            "rowcast.toml:2: database.url: this version follows SQLite only, not PostgreSQL; write \"sqlite:path/to/file.db\"",
+            "rowcast.toml:2: database.url: this version follows PostgreSQL and SQLite, not MySQL or MariaDB yet; write \"postgres://user@host/name\" or \"sqlite:path/to/file.db\"",
         ],
     );
 }

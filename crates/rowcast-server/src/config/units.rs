@@ -106,10 +106,18 @@ impl fmt::Display for Listen {
 }
 
 /// Where a database is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum DatabaseUrl {
     /// A file.
     Sqlite(PathBuf),
+    /// A server, as libpq writes it. May hold a password.
+    Postgres(String),
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl FromStr for DatabaseUrl {
@@ -118,7 +126,7 @@ impl FromStr for DatabaseUrl {
     /// Reads `sqlite:path`, `sqlite://path`, `sqlite:///absolute/path`, and a bare path that ends as databases do.
     fn from_str(text: &str) -> Result<Self, Unclear> {
         let text = text.trim();
-        let fix = r#"write "sqlite:path/to/file.db""#;
+        let fix = r#"write "postgres://user@host/name" or "sqlite:path/to/file.db""#;
         if let Some(rest) = text.strip_prefix("sqlite:") {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             if path.is_empty() {
@@ -130,12 +138,16 @@ impl FromStr for DatabaseUrl {
             return Ok(Self::Sqlite(path.into()));
         }
         let lower = text.to_ascii_lowercase();
-        for (schemes, name) in
-            [(["postgres:", "postgresql:"], "PostgreSQL"), (["mysql:", "mariadb:"], "MySQL or MariaDB")]
-        {
-            if schemes.iter().any(|scheme| lower.starts_with(scheme)) {
-                return unclear(format!("this version follows SQLite only, not {name}"), fix);
-            }
+        if ["mysql:", "mariadb:"].iter().any(|scheme| lower.starts_with(scheme)) {
+            return unclear("this version follows PostgreSQL and SQLite, not MySQL or MariaDB yet", fix);
+        }
+        // `postgres:` alone takes everything from PG* variables; libpq's other form has no scheme.
+        let keyed = ["host=", "dbname=", "service=", "user="].iter().any(|key| lower.starts_with(key));
+        if keyed || ["postgres://", "postgresql://"].iter().any(|scheme| lower.starts_with(scheme)) {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        if matches!(lower.as_str(), "postgres:" | "postgresql:") {
+            return Ok(Self::Postgres("postgres://".to_owned()));
         }
         if [".db", ".sqlite", ".sqlite3", ".db3"].iter().any(|end| lower.ends_with(end)) && !lower.contains("://") {
             return Ok(Self::Sqlite(text.into()));
@@ -148,6 +160,8 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DatabaseUrl::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            DatabaseUrl::Postgres(url) if url.contains("://") => f.write_str(&without_password(url)),
+            DatabaseUrl::Postgres(_) => f.write_str("postgres"),
         }
     }
 }
@@ -191,9 +205,11 @@ mod tests {
         assert_eq!("sqlite://b".parse(), sqlite("b"));
         assert_eq!("sqlite:///var/b.db".parse(), sqlite("/var/b.db"));
         assert_eq!("./shop.SQLite3".parse(), sqlite("./shop.SQLite3"));
-        for text in
-            ["sqlite:", "sqlite::memory:", "shop", "http://x/shop.db", "postgres://u:secret@h/db", "mysql://h/db"]
-        {
+        for text in ["postgres://u:secret@h/db", "PostgreSQL://h", "host=h password=secret", "postgres:"] {
+            let server: DatabaseUrl = text.parse().expect(text);
+            assert!(matches!(&server, DatabaseUrl::Postgres(_)) && !format!("{server} {server:?}").contains("secret"));
+        }
+        for text in ["sqlite:", "sqlite::memory:", "shop", "http://u:secret@x/shop.db", "mysql://u:secret@h/db"] {
             let wrong = text.parse::<DatabaseUrl>().expect_err(text);
             assert!(!wrong.what.contains("secret"));
         }

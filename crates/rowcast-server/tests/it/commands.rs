@@ -11,9 +11,13 @@ async fn help_says_what_it_is_and_how_to_begin() {
     let folder = shop();
     let help = ran(folder.path(), &["--help"]).await;
     assert!(help.status.success());
-    for part in
-        ["live in every browser", "rowcast demo", "rowcast serve --database", "rowcast tail 'speed > 40'", "ROWCAST__"]
-    {
+    for part in [
+        "live in every browser",
+        "rowcast demo",
+        "rowcast serve --database",
+        "rowcast tail readings --where 'speed > 40'",
+        "ROWCAST__",
+    ] {
         assert!(text(&help.stdout).contains(part), "{part}");
     }
     assert!(text(&ran(folder.path(), &["version"]).await.stdout).starts_with("rowcast "));

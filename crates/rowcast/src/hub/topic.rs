@@ -6,8 +6,8 @@ use ahash::{AHashMap, AHashSet};
 use slab::Slab;
 
 use super::index::{Group, GroupKey};
-use super::view::seen;
-use crate::event::{RowChange, Table};
+use super::seen::{old_value, seen};
+use crate::event::{RowChange, Table, Value};
 use crate::filter::{Key, Predicate};
 use crate::protocol::encode::Seen;
 
@@ -76,9 +76,15 @@ impl Topic {
         self.scanned.iter().copied().for_each(&mut try_one);
         let mut tried = AHashSet::new();
         for (column, values) in &self.by_value {
-            for row in [&change.new, &change.old].into_iter().flatten() {
-                let key = row.values.get(*column).and_then(Key::of);
-                let candidates = key.and_then(|key| values.get(&key)).into_iter().flatten();
+            let new = change.new.as_ref().and_then(|row| row.values.get(*column));
+            let old = old_value(change, *column);
+            if matches!((old, new), (Some(Value::Unchanged), _) | (_, Some(Value::Unchanged))) {
+                // It may have been any of them.
+                values.values().flatten().filter(|group| tried.insert(**group)).copied().for_each(&mut try_one);
+                continue;
+            }
+            for value in [new, old].into_iter().flatten() {
+                let candidates = Key::of(value).and_then(|key| values.get(&key)).into_iter().flatten();
                 candidates.filter(|group| tried.insert(**group)).copied().for_each(&mut try_one);
             }
         }

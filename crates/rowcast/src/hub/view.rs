@@ -1,34 +1,10 @@
-//! What an event is to a subscription: whether it matches, and as what.
+//! The log cut into transactions.
 //!
-//! Shared by the hub, which asks for everybody, and by a session that reads the log for itself.
+//! Shared by the hub, which cuts for everybody, and by a session that reads the log for itself.
 
 use std::sync::Arc;
 
-use crate::event::{Body, Event, Op, RowChange};
-use crate::filter::Predicate;
-use crate::protocol::encode::Seen;
-
-/// What a change is to the rows that `predicate` keeps: `None` where it does not concern them.
-pub fn seen(predicate: Option<&Predicate>, change: &RowChange) -> Option<Seen> {
-    let same = |op| Some(Seen { op, cause: None });
-    let Some(predicate) = predicate else { return same(change.op) };
-    let now = change.new.as_ref().is_some_and(|row| predicate.matches(row));
-    match (change.op, &change.old) {
-        (Op::Insert, _) => now.then_some(Seen { op: Op::Insert, cause: None }),
-        (Op::Delete, old) => {
-            old.as_ref().is_some_and(|row| predicate.matches(row)).then_some(Seen { op: Op::Delete, cause: None })
-        }
-        (Op::Update, Some(old)) => match (predicate.matches(old), now) {
-            (true, true) => same(Op::Update),
-            (false, true) => Some(Seen { op: Op::Insert, cause: Some(Op::Update) }),
-            (true, false) => Some(Seen { op: Op::Delete, cause: Some(Op::Update) }),
-            (false, false) => None,
-        },
-        // The old row is unknown: whoever held it must drop it, and others lose nothing.
-        (Op::Update, None) if now => same(Op::Update),
-        (Op::Update, None) => Some(Seen { op: Op::Delete, cause: Some(Op::Update) }),
-    }
-}
+use crate::event::{Body, Event};
 
 /// A run of events that belong together.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +46,7 @@ fn transaction_length(events: &[Arc<Event>]) -> (usize, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Change, Position, Row, Table, TableName};
+    use crate::event::{Change, Op, Position, Row, RowChange, Table, TableName};
 
     fn events(shape: &[(u64, bool)]) -> Vec<Arc<Event>> {
         let table = Arc::new(Table { name: TableName::bare("t"), columns: vec![], key: vec![] });

@@ -46,7 +46,9 @@ pub fn change_body(event: &Event, change: &RowChange, seen: Seen, projection: &P
     out.extend_from_slice(b"\"op\":\"");
     out.extend_from_slice(seen.op.as_str().as_bytes());
     out.extend_from_slice(b"\",\"row\":");
-    row.write_json(&change.table, projection.columns.iter().copied(), &mut out);
+    // Of the old row, its key is known: the new one's other columns are none of who follows the old one.
+    let is_known = |column: &usize| seen.op != Op::Delete || change.old.is_some() || change.table.key.contains(column);
+    row.write_json(&change.table, projection.columns.iter().copied().filter(is_known), &mut out);
     if let (true, Some(old)) = (projection.old, &change.old) {
         out.extend_from_slice(b",\"old\":");
         old.write_json(&change.table, projection.columns.iter().copied(), &mut out);
@@ -243,6 +245,17 @@ mod tests {
         let projection = Projection { columns: [0, 1].into(), old: false };
         let text = body(&event, Op::Delete, Some(Op::Update), projection);
         assert!(text.starts_with(r#""op":"delete","row":{"id":1,"note":"a"},"key":[1],"cause":"update","#), "{text}");
+    }
+
+    #[test]
+    fn a_row_that_leaves_a_filter_and_is_known_by_key_is_told_with_nothing_of_the_new_one() {
+        let mut event = update(row(1, "a"), row(1, "b"));
+        if let Body::Row(change) = &mut event.change.body {
+            change.old = None;
+        }
+        let projection = Projection { columns: [0, 1].into(), old: false };
+        let text = body(&event, Op::Delete, Some(Op::Update), projection);
+        assert!(text.starts_with(r#""op":"delete","row":{"id":1},"key":[1],"cause":"update","#), "{text}");
     }
 
     #[test]

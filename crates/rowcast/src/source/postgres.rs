@@ -1,0 +1,3 @@
+//! PostgreSQL as a source.
+
+pub mod pgoutput;
