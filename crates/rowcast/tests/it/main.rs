@@ -14,6 +14,7 @@ mod pg_connect;
 mod pg_doctor;
 mod pg_install;
 mod pg_wire;
+mod pg_filter;
 mod protocol_vectors;
 mod rooms;
 mod scratch;
