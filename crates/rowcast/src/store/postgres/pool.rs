@@ -18,8 +18,9 @@ const WAIT: Duration = Duration::from_secs(10);
 pub(super) const ANSWER: Duration = Duration::from_secs(15);
 /// A connection that nobody needed for so long is closed.
 const IDLE: Duration = Duration::from_secs(120);
-/// After so long a connection is asked whether it is still there before it is used.
-const DOUBT: Duration = Duration::from_secs(3);
+/// After so long without use a connection is asked whether it is still there, and has to answer in such a time.
+const DOUBT: Duration = Duration::from_millis(100);
+const STILL_THERE: Duration = Duration::from_secs(3);
 
 /// The connections.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(super) struct Pool {
     all: Arc<Semaphore>,
     /// Reading may take long, so that it leaves something for writing.
     reading: Arc<Semaphore>,
-    shared: tokio::sync::Mutex<Option<Arc<Client>>>,
+    shared: tokio::sync::Mutex<Option<(Arc<Client>, Instant)>>,
 }
 
 /// A connection for one question. Unless it is given [`back`](Lent::back) it is not used again, and what it does is stopped.
@@ -71,13 +72,14 @@ impl Pool {
     /// The connection for questions of a moment, outside of any transaction.
     pub(super) async fn shared(&self) -> Result<Arc<Client>, StoreError> {
         let mut shared = self.shared.lock().await;
-        if let Some(client) = &*shared
-            && !client.is_closed()
+        if let Some((client, used)) = &mut *shared
+            && is_there(client, *used).await
         {
+            *used = Instant::now();
             return Ok(client.clone());
         }
         let client = Arc::new(self.connect().await?);
-        *shared = Some(client.clone());
+        *shared = Some((client.clone(), Instant::now()));
         Ok(client)
     }
 
@@ -91,7 +93,7 @@ impl Pool {
             return answer.map_err(refused);
         }
         let mut shared = self.shared.lock().await;
-        if shared.as_ref().is_some_and(|known| Arc::ptr_eq(known, client)) {
+        if shared.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, client)) {
             *shared = None;
         }
         Err(silent())
@@ -115,8 +117,7 @@ impl Pool {
     async fn idle(&self) -> Option<Client> {
         loop {
             let (client, since) = self.take_idle()?;
-            let in_doubt = since.elapsed() > DOUBT;
-            if !in_doubt || matches!(tokio::time::timeout(DOUBT, client.check_connection()).await, Ok(Ok(()))) {
+            if is_there(&client, since).await {
                 return Some(client);
             }
         }
@@ -174,6 +175,13 @@ impl Drop for Lent {
             runtime.spawn(self.pool.clone().cancel(client, pid));
         }
     }
+}
+
+/// Whether a connection that was used then can still be used.
+async fn is_there(client: &Client, used: Instant) -> bool {
+    !client.is_closed()
+        && (used.elapsed() < DOUBT
+            || matches!(tokio::time::timeout(STILL_THERE, client.check_connection()).await, Ok(Ok(()))))
 }
 
 /// Waits for the answer to a question of a moment.

@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many places of an index are looked up, and how many rows are read in all of them, about.
 const PLACES: usize = 6_000;
 const ROWS: usize = 100_000;
+/// How many pages are read for each bucket at least, where rows are sampled by pages.
+const PAGES: f64 = 12.0;
 /// A window that is less than this part of its table is sampled along the index.
 const PART: f64 = 0.25;
 
@@ -122,14 +124,29 @@ impl<'a> Plan<'a> {
         }
         let window = self.expected(&self.window(self.query.from, self.query.to, false)).await?.max(1.0);
         let indexed = self.described.columns[self.query.time].indexed && self.time.is_indexable();
-        let percent = (100.0 * limit / 2.0 / window).min(100.0);
-        Ok(match indexed {
-            true if window <= limit => Reading::Whole,
-            true if window < PART * table => Reading::Runs,
-            // Without an index, as many rows as can be read in a moment, wherever they are.
-            false => Reading::Pages(percent.min(100.0 * 4.0 * limit / table)),
-            true => Reading::Pages(percent),
-        })
+        if indexed && window <= limit {
+            return Ok(Reading::Whole);
+        }
+        if indexed && window < PART * table {
+            return Ok(Reading::Runs);
+        }
+        // Rows of one page are mostly of one time: every bucket needs some pages.
+        let pages = PAGES * f64::from(self.query.buckets) / self.pages().await?.max(1.0);
+        let wanted = (limit / 2.0 / table).max(pages) * (table / window);
+        // Without an index, as many rows as can be read in a moment, wherever they are.
+        let part = if indexed { wanted } else { wanted.min((4.0 * limit / table).max(pages)) };
+        Ok(if part < 0.5 { Reading::Pages(100.0 * part) } else { Reading::Whole })
+    }
+
+    /// How many pages the table has, with its partitions.
+    async fn pages(&self) -> Result<f64, StoreError> {
+        let sql = format!(
+            "SELECT sum(pg_catalog.pg_relation_size(t.oid))::float8 / pg_catalog.current_setting('block_size')::float8 \
+             FROM (SELECT {oid}::oid UNION SELECT relid FROM pg_catalog.pg_partition_tree({oid}::oid)) AS t (oid)",
+            oid = self.described.oid
+        );
+        let rows = self.rows(&sql, &[]).await?;
+        Ok(rows.first().and_then(|row| row.get::<_, Option<f64>>(0)).unwrap_or(0.0))
     }
 
     async fn expected(&self, condition: &str) -> Result<f64, StoreError> {
