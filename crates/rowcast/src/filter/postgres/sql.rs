@@ -25,7 +25,8 @@ impl Writer<'_, '_> {
             Test::Bare(column) => self.sink.name(&column.name),
             Test::IsNull(column) => {
                 self.sink.name(&column.name);
-                self.push(" IS NULL");
+                // A composite value whose fields are all NULL "is null" to PostgreSQL, and is still a value.
+                self.push(if matches!(column.kind, Kind::Own(_)) { " IS NOT DISTINCT FROM NULL" } else { " IS NULL" });
             }
             Test::Compare { op, by, left, right } => {
                 let right = self.constant(*by, left, right);

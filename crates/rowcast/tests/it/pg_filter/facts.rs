@@ -61,7 +61,7 @@ fn the_column_stands_bare_and_the_value_is_cast_to_its_type() {
         ("id = 5", r#"("id" = '5'::bigint)"#),
         ("small = 5", r#"("small" = '5'::smallint)"#),
         ("small < 100000", r#"("small" < '100000'::integer)"#),
-        ("id > 0.5", r#"("id" > '5e-1'::numeric)"#),
+        ("id > 0.5", r#"("id" > '0.5'::numeric)"#),
         ("id < '5'", r#"("id" < '5'::bigint)"#),
         ("price >= 9.90", r#"("price" >= '9.9'::numeric)"#),
         ("heat = 0.1", r#"("heat" = '1e-1'::double precision)"#),

@@ -140,7 +140,7 @@ impl Operand {
             let is_number =
                 text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit()) && text.parse::<f64>().is_ok();
             match name {
-                "boolean" if !quoted => if n % 2 == 0 { "TRUE" } else { "false" }.to_owned(),
+                "boolean" if !quoted => if n.is_multiple_of(2) { "TRUE" } else { "false" }.to_owned(),
                 "text" | "uuid" => literal_text(text),
                 _ if !quoted && is_number => text.to_owned(),
                 _ => literal_text(text),
@@ -177,7 +177,7 @@ impl Condition {
                 format!("{} {}{word} {}", quoted(*c), not(n), literal_text(pattern))
             }
             Condition::IsNull(n, c) => format!("{} IS {}NULL", quoted(*c), not(n)),
-            Condition::IsUnknown(n, c) => format!("({}) IS {}UNKNOWN", c.spell(schema), not(n)),
+            Condition::IsUnknown(n, c) => format!("({}) IS {}NULL", c.spell(schema), not(n)),
             Condition::Is(n, truth, c) => {
                 format!("({}) IS {}{}", c.spell(schema), not(n), truth.to_string().to_uppercase())
             }
@@ -201,7 +201,8 @@ impl Condition {
                 let is_own = |operand: &Operand| matches!(operand, Operand::Own { quoted: true, .. } | Operand::Null);
                 !schema.has_type(*c, &own) && (list.len() == 1 || list.iter().all(is_own))
             }
-            Condition::Bare(_) | Condition::Like(..) | Condition::IsNull(..) => true,
+            Condition::IsNull(_, c) => !schema.has_type(*c, &own),
+            Condition::Bare(_) | Condition::Like(..) => true,
             Condition::IsUnknown(_, c) | Condition::Is(_, _, c) | Condition::Not(c) => c.is_plain(schema),
             Condition::Join(_, terms) => terms.iter().all(|term| term.is_plain(schema)),
         }
