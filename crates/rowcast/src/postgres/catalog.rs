@@ -98,7 +98,8 @@ pub(crate) async fn find(client: &Client, types: &Types, name: &TableName) -> Re
     let found = query(client, types, &format!("{BARE} AND c.relname = $2::text::name"), name).await?;
     if !found.is_empty() {
         let path = path().await?;
-        let place = |described: &Arc<Described>| path.iter().position(|schema| **schema == *described.table.name.schema);
+        let place =
+            |described: &Arc<Described>| path.iter().position(|schema| **schema == *described.table.name.schema);
         return Ok(found.into_iter().min_by_key(place));
     }
     let condition = format!("{BARE} AND pg_catalog.lower(c.relname::text) = pg_catalog.lower($2)");

@@ -140,11 +140,8 @@ async fn a_server_that_is_away_is_waited_for() {
 
 #[tokio::test]
 async fn a_snapshot_that_nobody_takes_is_given_up() {
-    let settings = PostgresSettings {
-        snapshot_stall: Duration::from_millis(50),
-        connections: 1,
-        ..PostgresSettings::default()
-    };
+    let settings =
+        PostgresSettings { snapshot_stall: Duration::from_millis(50), connections: 1, ..PostgresSettings::default() };
     let db = Pg::with_settings(
         "CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(1, 50000) n",
         settings,

@@ -82,7 +82,9 @@ impl Kind {
             (Kind::Time, Field::Text(text)) if may_be_time(&text) => Ok(Value::Text(text.into())),
             (Kind::Time, field) => Err(expected("a date like 2026-11-21T10:00:00Z", &field)),
             (Kind::Array, Field::Text(text)) if text.trim_ascii_start().starts_with(['{', '[']) => Ok(array(text)),
-            (Kind::Array, Field::Json(json)) if json.trim_ascii_start().starts_with('[') => Ok(Value::Json(json.into())),
+            (Kind::Array, Field::Json(json)) if json.trim_ascii_start().starts_with('[') => {
+                Ok(Value::Json(json.into()))
+            }
             (Kind::Array, field) => Err(expected("an array", &field)),
             (Kind::Any, Field::Number(digits)) => Ok(Value::Number(digits.into())),
             (Kind::Any, Field::Json(json)) => Ok(Value::Json(json.into())),
@@ -157,8 +159,7 @@ fn is_uuid(text: &str) -> bool {
 
 /// Whether there is something in it that a date has.
 fn may_be_time(text: &str) -> bool {
-    const WORDS: [&str; 8] =
-        ["now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity", "+infinity"];
+    const WORDS: [&str; 8] = ["now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity", "+infinity"];
     let word = WORDS.iter().any(|word| text.trim_ascii().eq_ignore_ascii_case(word));
     // Milliseconds since 1970 are no date to PostgreSQL.
     let has_digits = text.bytes().any(|byte| byte.is_ascii_digit());
@@ -167,7 +168,8 @@ fn may_be_time(text: &str) -> bool {
 
 /// A text may be PostgreSQL's own way to write an array, or JSON's.
 fn array(text: Box<str>) -> Value {
-    let is_json = text.trim_ascii_start().starts_with('[') && serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+    let is_json =
+        text.trim_ascii_start().starts_with('[') && serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
     if is_json { Value::Json(text.into()) } else { Value::Text(text.into()) }
 }
 
@@ -249,7 +251,11 @@ mod tests {
             takes("timestamp(3) with time zone", &format!("\"{date}\""), text(date));
         }
         refuses("date", r#""soon""#, r#"expected a date like 2026-11-21T10:00:00Z, got "soon""#);
-        refuses("timestamp with time zone", "1718000000123", "expected a date like 2026-11-21T10:00:00Z, got 1718000000123");
+        refuses(
+            "timestamp with time zone",
+            "1718000000123",
+            "expected a date like 2026-11-21T10:00:00Z, got 1718000000123",
+        );
         takes("uuid", r#""{A0EEBC99-9c0b4ef8bb6d6bb9bd380a11}""#, text("{A0EEBC99-9c0b4ef8bb6d6bb9bd380a11}"));
         refuses("uuid", r#""42""#, r#"expected a uuid, got "42""#);
     }

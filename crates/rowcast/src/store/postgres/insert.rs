@@ -175,8 +175,11 @@ impl Writing<'_> {
     /// The types are named without their modifiers: a cast to `varchar(3)` would cut off in silence what storing refuses.
     fn sql(&self, columns: &[usize]) -> String {
         let names: Vec<String> = columns.iter().map(|&n| quote(&self.described.table.columns[n].name)).collect();
-        let casts: Vec<String> =
-            columns.iter().enumerate().map(|(n, &column)| format!("c{n}::{}", self.described.columns[column].cast)).collect();
+        let casts: Vec<String> = columns
+            .iter()
+            .enumerate()
+            .map(|(n, &column)| format!("c{n}::{}", self.described.columns[column].cast))
+            .collect();
         let arrays: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
         let aliases: Vec<String> = (0..columns.len()).map(|n| format!("c{n}")).collect();
         format!(
@@ -213,10 +216,8 @@ impl Writing<'_> {
         let mut waiting: Vec<(&[usize], &[usize])> =
             batches.iter().rev().map(|batch| (&batch.columns[..], &batch.rows[..])).collect();
         while let Some((columns, rows)) = waiting.pop() {
-            let (begun, written) = tokio::join!(
-                client.batch_execute("SAVEPOINT rowcast_rows"),
-                self.run(lent, columns, rows)
-            );
+            let (begun, written) =
+                tokio::join!(client.batch_execute("SAVEPOINT rowcast_rows"), self.run(lent, columns, rows));
             begun.map_err(refused)?;
             let Err(error) = written else {
                 client.batch_execute("RELEASE rowcast_rows").await.map_err(refused)?;
@@ -239,7 +240,10 @@ impl Writing<'_> {
 
     /// After an error that is no row's: whether the transaction stands nevertheless.
     async fn settle(&self, lent: Lent, error: tokio_postgres::Error, transaction: &str) -> Result<(), Broken> {
-        if error.as_db_error().is_some_and(|answer| !answer.code().code().starts_with("57P") && !answer.code().code().starts_with("08")) {
+        if error
+            .as_db_error()
+            .is_some_and(|answer| !answer.code().code().starts_with("57P") && !answer.code().code().starts_with("08"))
+        {
             lent.end().await;
             return Err(self.broken(error));
         }

@@ -52,7 +52,8 @@ impl Server {
         );
         let sql = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_current_snapshot()::text";
         let (described, visible) = self.begin(lent, &begin, sql, asked).await?;
-        let visible = visible.parse().map_err(|error| StoreError::Refused(format!("pg_current_snapshot(): {error}")))?;
+        let visible =
+            visible.parse().map_err(|error| StoreError::Refused(format!("pg_current_snapshot(): {error}")))?;
         Ok(Moment { described, visible })
     }
 
@@ -142,7 +143,8 @@ impl Server {
             SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten()?.parse::<Lsn>().ok(),
             _ => None,
         });
-        lsn.map(Lsn::end_of_record).ok_or_else(|| StoreError::Refused("pg_logical_emit_message() tells no place".into()))
+        lsn.map(Lsn::end_of_record)
+            .ok_or_else(|| StoreError::Refused("pg_logical_emit_message() tells no place".into()))
     }
 }
 
@@ -174,7 +176,8 @@ SELECT CASE WHEN s.standby THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_cata
     ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END
 FROM (SELECT pg_catalog.pg_is_in_recovery()) AS s (standby)";
         let rows = client.query_typed(SQL, &[]).await?;
-        let text = |column: usize| rows.first().map_or("", |row| row.get::<_, Option<&str>>(column).unwrap_or_default());
+        let text =
+            |column: usize| rows.first().map_or("", |row| row.get::<_, Option<&str>>(column).unwrap_or_default());
         let lsn = |column| text(column).parse::<Lsn>().unwrap_or_default().end_of_record();
         Ok(Self {
             flushed: lsn(0),

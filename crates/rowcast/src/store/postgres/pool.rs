@@ -103,7 +103,8 @@ impl Pool {
         let mut permits = Vec::new();
         for gate in gates {
             let permit = tokio::time::timeout(WAIT, (*gate).clone().acquire_owned()).await;
-            let busy = || StoreError::Unavailable("all connections to PostgreSQL are busy; see postgres.connections".into());
+            let busy =
+                || StoreError::Unavailable("all connections to PostgreSQL are busy; see postgres.connections".into());
             permits.push(permit.map_err(|_| busy())?.map_err(|_| busy())?);
         }
         let client = match self.idle().await {
@@ -132,7 +133,11 @@ impl Pool {
     async fn connect(&self) -> Result<Client, StoreError> {
         let connected = tokio::time::timeout(ANSWER, self.address.connect(&self.application)).await;
         let client = connected.map_err(|_| silent())?.map_err(|error| {
-            if error.retry { StoreError::Unavailable(error.to_string()) } else { StoreError::Refused(error.to_string()) }
+            if error.retry {
+                StoreError::Unavailable(error.to_string())
+            } else {
+                StoreError::Refused(error.to_string())
+            }
         })?;
         Ok(client)
     }
@@ -146,7 +151,8 @@ impl Pool {
             // A pooler may have given the number to another program.
             let sql = "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity \
                        WHERE pid = $1 AND application_name = $2";
-            let stop = async { shared.execute_typed(sql, &[(&pid, Type::INT4), (&self.application, Type::TEXT)]).await };
+            let stop =
+                async { shared.execute_typed(sql, &[(&pid, Type::INT4), (&self.application, Type::TEXT)]).await };
             let _ = self.answer(&shared, stop).await;
         }
     }

@@ -120,9 +120,8 @@ impl Reading {
     }
 
     fn row(&self, row: &SimpleQueryRow) -> Result<Row, tokio_postgres::Error> {
-        let value = |(n, kind): (usize, &Arc<Kind>)| {
-            Ok(row.try_get(n)?.map_or(Value::Null, |text| kind.from_text(text)))
-        };
+        let value =
+            |(n, kind): (usize, &Arc<Kind>)| Ok(row.try_get(n)?.map_or(Value::Null, |text| kind.from_text(text)));
         self.kinds.iter().enumerate().map(value).collect::<Result<Vec<Value>, _>>().map(Row::from)
     }
 

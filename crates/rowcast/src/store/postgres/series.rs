@@ -10,8 +10,8 @@ mod time;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::Row;
+use tokio_postgres::SimpleQueryMessage;
 
 use self::buckets::Buckets;
 use self::number::number;

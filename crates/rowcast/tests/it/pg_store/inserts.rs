@@ -15,12 +15,14 @@ async fn what_is_left_out_gets_its_default() {
     )
     .await;
     let t = table(&*db.store, "t").await;
-    let rows_in = vec![vec![], vec![(2, int(1))], vec![(2, Value::Unchanged)], vec![(0, int(99))], vec![(2, Value::Null)]];
+    let rows_in =
+        vec![vec![], vec![(2, int(1))], vec![(2, Value::Unchanged)], vec![(0, int(99))], vec![(2, Value::Null)]];
     let inserted = db.store.insert(Insert { table: t.clone(), rows: rows_in }).await.expect("inserted");
     assert_eq!(inserted.count, 4);
     let [(3, reason)] = &inserted.rejected[..] else { panic!("{:?}", inserted.rejected) };
     assert!(reason.contains("\"id\""), "{reason}");
-    let values: Vec<String> = rows(&*db.store, all(&t)).await.iter().map(|row| row.rsplit_once(',').expect("columns").1.to_owned()).collect();
+    let values: Vec<String> =
+        rows(&*db.store, all(&t)).await.iter().map(|row| row.rsplit_once(',').expect("columns").1.to_owned()).collect();
     assert_eq!(values, ["7)", "1)", "7)", "null)"]);
 }
 
@@ -37,7 +39,8 @@ async fn every_refused_row_is_found_among_many() {
         let at = if n == 2_222 { string("soon") } else { string("2026-11-21T10:00:00Z") };
         if n % 2 == 0 { vec![(0, int(n)), (1, int(n)), (2, at)] } else { vec![(1, int(n)), (2, at), (0, int(n))] }
     };
-    let inserted = db.store.insert(Insert { table: t.clone(), rows: (0..5_000).map(row).collect() }).await.expect("inserted");
+    let inserted =
+        db.store.insert(Insert { table: t.clone(), rows: (0..5_000).map(row).collect() }).await.expect("inserted");
     let refused: Vec<usize> = inserted.rejected.iter().map(|(row, _)| *row).collect();
     assert_eq!(refused, [7, 500, 1_007, 2_007, 2_222, 3_007, 4_000, 4_007]);
     let reason = |row: usize| &*inserted.rejected.iter().find(|(n, _)| *n == row).expect("refused").1;
@@ -65,7 +68,8 @@ async fn what_is_checked_at_the_commit_is_refused_row_by_row() {
 #[tokio::test]
 async fn a_missing_privilege_is_told_in_the_servers_words() {
     let db = Pg::with("CREATE TABLE t (id int); CREATE ROLE nobody_much LOGIN").await;
-    let plain = format!("{}&user=nobody_much", db.database.url().replace("postgres@", "nobody_much@") + "?application_name=x");
+    let plain =
+        format!("{}&user=nobody_much", db.database.url().replace("postgres@", "nobody_much@") + "?application_name=x");
     let live = std::sync::Arc::new(rowcast::postgres::Live::default());
     live.began(rowcast::postgres::Mode::Wal);
     let store = rowcast::store::postgres::PostgresStore::open(
@@ -129,7 +133,9 @@ async fn inserts_are_quick() {
     let t = table(&*db.store, "t").await;
     let batch = |from: i64| -> Vec<Vec<(usize, Value)>> {
         (from..from + 1_000)
-            .map(|n| vec![(0, int(n)), (1, string("a name")), (2, Value::Real(0.5)), (3, string("2026-11-21T10:00:00Z"))])
+            .map(|n| {
+                vec![(0, int(n)), (1, string("a name")), (2, Value::Real(0.5)), (3, string("2026-11-21T10:00:00Z"))]
+            })
             .collect()
     };
     let begun = Instant::now();

@@ -29,7 +29,10 @@ async fn a_snapshot_holds_exactly_the_transactions_of_its_mark() {
         // Each has rows of its own, so that none waits; half of them commit long after they have begun, and lazily.
         writers.push(tokio::spawn(async move {
             let mut told = Told::new();
-            client.batch_execute(&format!("SET synchronous_commit = {}", if writer % 2 == 0 { "off" } else { "on" })).await.expect("set");
+            client
+                .batch_execute(&format!("SET synchronous_commit = {}", if writer % 2 == 0 { "off" } else { "on" }))
+                .await
+                .expect("set");
             let mut round = 0;
             while !stop.load(Ordering::Relaxed) {
                 round += 1;
@@ -91,9 +94,11 @@ async fn a_place_lies_behind_commits_that_are_not_on_disk_yet() {
     let mut last: Option<WalPlace> = None;
     for n in 0..20 {
         // A transaction that goes on has written half of what it will.
-        busy.batch_execute(&format!("BEGIN; INSERT INTO t SELECT {n} * 1000 + n, repeat('x', 300) FROM generate_series(1, 100) n"))
-            .await
-            .expect("written");
+        busy.batch_execute(&format!(
+            "BEGIN; INSERT INTO t SELECT {n} * 1000 + n, repeat('x', 300) FROM generate_series(1, 100) n"
+        ))
+        .await
+        .expect("written");
         lazy.execute("INSERT INTO t VALUES ($1, 'lazy')", &[&-n]).await.expect("inserted");
         let lsn = lazy.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await.expect("a place");
         let written: rowcast::postgres::Lsn = lsn.get::<_, String>(0).parse().expect("a place");

@@ -71,7 +71,10 @@ async fn values_are_what_to_jsonb_says() {
     // What the server or the role prefers is not seen.
     sql.push_str("ALTER DATABASE ");
     let db = Pg::with("SELECT").await;
-    sql.push_str(&format!("{0} SET datestyle = 'German'; ALTER DATABASE {0} SET timezone = 'Asia/Kolkata'", db.database.name));
+    sql.push_str(&format!(
+        "{0} SET datestyle = 'German'; ALTER DATABASE {0} SET timezone = 'Asia/Kolkata'",
+        db.database.name
+    ));
     db.database.run(&sql).await;
     let client = db.database.connect().await.expect("connected");
     client.batch_execute("SET timezone = 'UTC'; SET datestyle = 'ISO'").await.expect("set");
@@ -87,7 +90,8 @@ async fn values_are_what_to_jsonb_says() {
     let mut seen = 0;
     for row in &read {
         let Value::Int(id) = row.values[0] else { panic!("an id") };
-        let (n, value) = row.values.iter().enumerate().skip(1).find(|(_, value)| **value != Value::Null).expect("a value");
+        let (n, value) =
+            row.values.iter().enumerate().skip(1).find(|(_, value)| **value != Value::Null).expect("a value");
         let sql = format!("SELECT to_jsonb(c{})::text, to_json(c{0})::text FROM t WHERE id = {id}", n - 1);
         let told = client.query_one(&sql, &[]).await.expect("a value");
         // `to_jsonb` sorts the keys of a value of type json, which has its own text.
@@ -133,10 +137,7 @@ async fn json_becomes_arrays_and_composites() {
     let row: [Value; 5] =
         [int(1), json("[1, null, 3]"), json(r#"{"b": "x", "a": 2}"#), json(r#"[{"a": 1, "b": "y"}]"#), string("plain")];
     assert_eq!(insert(&*db.store, &t, &[&row]).await.rejected, []);
-    assert_eq!(
-        rows(&*db.store, all(&t)).await,
-        [r#"(1,[1,null,3],{"a":2,"b":"x"},[{"a":1,"b":"y"}],"plain")"#]
-    );
+    assert_eq!(rows(&*db.store, all(&t)).await, [r#"(1,[1,null,3],{"a":2,"b":"x"},[{"a":1,"b":"y"}],"plain")"#]);
 }
 
 #[tokio::test]

@@ -82,7 +82,8 @@ impl Buckets {
             groups.push(("null".to_owned(), BTreeMap::new()));
         }
         let (from, width, values) = (self.from, self.width, self.values);
-        let groups = groups.into_iter().map(|(json, buckets)| into_group(json, &buckets, from, width, values)).collect();
+        let groups =
+            groups.into_iter().map(|(json, buckets)| into_group(json, &buckets, from, width, values)).collect();
         Series { from, to: self.to, width, exact, groups }
     }
 }

@@ -1,8 +1,7 @@
 //! Columns as doubles, for charts. What is no finite number is NULL: one of them must not end the statement.
 
 /// Numbers in a text which a double holds. Brackets instead of backslashes: they mean the same whatever the server's settings.
-pub(super) const NUMERAL: &str =
-    "^[ ]*[-+]?([0-9]{1,100}[.]?[0-9]{0,100}|[.][0-9]{1,100})([eE][-+]?[0-9]{1,2})?[ ]*$";
+pub(super) const NUMERAL: &str = "^[ ]*[-+]?([0-9]{1,100}[.]?[0-9]{0,100}|[.][0-9]{1,100})([eE][-+]?[0-9]{1,2})?[ ]*$";
 
 /// SQL for the double that a column of this type holds.
 pub(super) fn number(column: &str, oid: u32) -> String {
