@@ -192,7 +192,7 @@ FROM (SELECT pg_catalog.pg_is_in_recovery()) AS s (standby)";
     /// The server writes whole pages in advance, so that the log may end in the midst of a record of a transaction that goes
     /// on for hours. Nobody would read up to there before.
     fn is_end_of(&self, seen: Seen) -> bool {
-        self.flushed == self.inserted || (seen == Seen::Flushed && self.flushed.0 % WAL_PAGE != 0)
+        self.flushed == self.inserted || (seen == Seen::Flushed && !self.flushed.0.is_multiple_of(WAL_PAGE))
     }
 }
 

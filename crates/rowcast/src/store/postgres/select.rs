@@ -87,7 +87,8 @@ impl Reading {
             let next = (FETCH_BYTES / each.max(1)).clamp(1, FETCH_MAX);
             let (sent, more) = tokio::join!(self.send(fetched.rows), self.fetch(&lent, next));
             if !sent? {
-                return Ok(lent.end().await);
+                lent.end().await;
+                return Ok(());
             }
             fetched = more?;
             self.make_way(&lent).await?;
@@ -206,7 +207,7 @@ fn rows_where<'a>(described: &Described, conditions: impl Iterator<Item = &'a St
     let columns: Vec<String> = described.table.columns.iter().map(|column| quote(&column.name)).collect();
     let conditions: Vec<&str> = conditions.map(String::as_str).collect();
     let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    format!("SELECT {} FROM {}{filter}", columns.join(", "), described.from_sql())
+    format!("SELECT {} FROM {}{filter}", columns.join(", "), described.rows_of())
 }
 
 fn page(limit: Option<u64>, offset: u64) -> String {
@@ -217,7 +218,7 @@ fn page(limit: Option<u64>, offset: u64) -> String {
 
 impl Described {
     /// The table after FROM. Of a table that others inherit from, its own rows only: theirs are told as theirs.
-    pub(super) fn from_sql(&self) -> String {
+    pub(super) fn rows_of(&self) -> String {
         format!("{}{}", if self.partitioned { "" } else { "ONLY " }, quote_table(&self.table.name))
     }
 }

@@ -150,7 +150,7 @@ impl<'a> Plan<'a> {
     }
 
     async fn expected(&self, condition: &str) -> Result<f64, StoreError> {
-        let sql = format!("EXPLAIN (FORMAT JSON) SELECT 1 FROM {} WHERE {condition}", self.described.from_sql());
+        let sql = format!("EXPLAIN (FORMAT JSON) SELECT 1 FROM {} WHERE {condition}", self.described.rows_of());
         let answer = within(self.lent.client().simple_query(&sql)).await?;
         let text: String = answer
             .iter()
@@ -188,7 +188,7 @@ impl<'a> Plan<'a> {
 
     fn ends(&self, condition: &str, sample: &str) -> String {
         let (first, last) = (self.time.of_sql("min({column})"), self.time.of_sql("max({column})"));
-        format!("SELECT {first}, {last} FROM {}{sample} WHERE {condition}", self.described.from_sql())
+        format!("SELECT {first}, {last} FROM {}{sample} WHERE {condition}", self.described.rows_of())
     }
 
     /// Which times are wanted; an open end has none that are infinite. The last of an open window belongs to it.
@@ -234,7 +234,7 @@ impl<'a> Plan<'a> {
     }
 
     fn rows_sql(&self, reading: Reading, (from, to): (f64, f64), through: bool) -> String {
-        let table = self.described.from_sql();
+        let table = self.described.rows_of();
         if reading != Reading::Runs {
             return format!("{table}{} WHERE {}", sample(reading), self.condition(Some(from), Some(to), through));
         }
