@@ -12,6 +12,7 @@ mod log_local;
 mod pg_connect;
 mod pg_doctor;
 mod pg_install;
+mod pg_tls;
 mod pg_wire;
 mod protocol_vectors;
 mod rooms;
