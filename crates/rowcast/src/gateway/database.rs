@@ -1,5 +1,6 @@
 //! Which databases can be made live, and what each brings: a store, and one source or more.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use super::StartError;
 use crate::event::Epoch;
 use crate::postgres::{Address, PostgresSettings};
 use crate::source::Source;
+use crate::source::notify::Ears;
 use crate::source::sqlite::SqliteSource;
 use crate::sqlite::SqliteSettings;
 use crate::store::Store;
@@ -45,6 +47,7 @@ pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
     /// The one with the tables first.
     pub(super) sources: Vec<Box<dyn Source>>,
+    pub(super) ears: Option<Arc<Ears>>,
     /// Whether it is waited for where it does not answer at the start.
     pub(super) may_be_away: bool,
 }
@@ -60,6 +63,15 @@ impl Database {
         Self::Postgres { name: name.into(), address, settings }
     }
 
+    /// Further NOTIFY channels to hear from the start.
+    pub(super) fn hear(&mut self, channels: BTreeSet<String>) {
+        if let Self::Postgres { settings, .. } = self {
+            let own = &mut settings.notify.channels;
+            let new: Vec<String> = channels.into_iter().filter(|channel| !own.contains(channel)).collect();
+            own.extend(new);
+        }
+    }
+
     /// `epoch` is that of the log that the database is to be joined to.
     pub(super) fn open(self, epoch: Epoch) -> Result<Opened, StartError> {
         match self {
@@ -71,6 +83,7 @@ impl Database {
                     name: name.into(),
                     store: Arc::new(store),
                     sources: vec![Box::new(source)],
+                    ears: None,
                     may_be_away: false,
                 })
             }
