@@ -67,9 +67,11 @@ async fn what_is_checked_at_the_commit_is_refused_row_by_row() {
 
 #[tokio::test]
 async fn a_missing_privilege_is_told_in_the_servers_words() {
-    let db = Pg::with("CREATE TABLE t (id int); CREATE ROLE nobody_much LOGIN").await;
-    let plain =
-        format!("{}&user=nobody_much", db.database.url().replace("postgres@", "nobody_much@") + "?application_name=x");
+    let db = Pg::with("CREATE TABLE t (id int)").await;
+    // Roles are the whole server's.
+    let role = format!("{}_plain", db.database.name);
+    db.database.run(&format!("CREATE ROLE {role} LOGIN")).await;
+    let plain = db.database.url().replace("postgres@", &format!("{role}@"));
     let live = std::sync::Arc::new(rowcast::postgres::Live::default());
     live.began(rowcast::postgres::Mode::Wal);
     let store = rowcast::store::postgres::PostgresStore::open(
