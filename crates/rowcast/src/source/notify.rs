@@ -8,6 +8,7 @@ mod glob;
 mod line;
 mod listening;
 mod probe;
+mod voice;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,12 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use self::listening::{Heard, Listener};
+use self::voice::Voice;
 use super::{Source, SourceError, SourceStatus};
 use crate::event::{Batch, Origin, Place};
 use crate::postgres::{Address, NotifySettings};
 pub use ears::{Ears, NotHeard};
+pub use voice::NotSaid;
 
 /// How many batches wait to be taken, beside the one that is being gathered.
 const BATCHES_WAITING: usize = 1;
@@ -61,7 +64,7 @@ impl NotifySource {
     /// A source of this name for the database at `address`. A connection on which nothing is heard for `dead_after`, not
     /// even what Rowcast itself has sent, is made again.
     pub fn new(name: &str, address: Address, settings: NotifySettings, dead_after: Duration) -> (Self, Arc<Ears>) {
-        let ears = Arc::new(Ears::new(&settings));
+        let ears = Arc::new(Ears::new(&settings, Voice::new(address.clone())));
         let status = SourceStatus { mode: "LISTEN".to_owned(), ..SourceStatus::default() };
         let source = Self {
             name: name.into(),
@@ -108,7 +111,8 @@ impl Source for NotifySource {
         Ok(Vec::new())
     }
 
-    /// Begins to listen, and returns when it is known whether that works; if not, it is tried again and again.
+    /// Begins to listen as soon as a channel is wanted. Where there is one, returns when it is known whether that works; if
+    /// not, it is tried again and again.
     async fn start(&mut self, place: Option<Place>) -> Result<(), SourceError> {
         self.listening = None;
         self.handed = None;
@@ -127,7 +131,7 @@ impl Source for NotifySource {
         let task = tokio::spawn(listener.run()).abort_handle();
         self.listening = Some(Listening { heard, task });
         // Never fails: the ears have the sender.
-        let _ = hearing.wait_for(|hearing| hearing.tried).await;
+        let _ = hearing.wait_for(|hearing| hearing.tried || hearing.wanted.is_empty()).await;
         Ok(())
     }
 
