@@ -10,6 +10,7 @@ mod log_damage;
 mod log_events;
 mod log_local;
 mod pg_doctor;
+mod pg_types;
 mod protocol_vectors;
 mod rooms;
 mod scratch;
