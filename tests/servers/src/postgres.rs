@@ -15,8 +15,8 @@ use crate::port;
 
 /// The database server's binaries to use: a folder with `initdb` and `postgres` in it. Otherwise the newest that is installed.
 const BINARIES: &str = "ROWCAST_TEST_POSTGRES_BIN";
-/// A server that many tests share: `host=… port=…`, started by `scripts/test-rust`. Otherwise each test starts its own.
-const SHARED: &str = "ROWCAST_TEST_POSTGRES";
+/// The environment variable with the port of a server that many tests share. Otherwise each test starts its own.
+pub const SHARED_POSTGRES: &str = "ROWCAST_TEST_POSTGRES";
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
@@ -220,8 +220,9 @@ pub struct Database {
 impl Database {
     /// A new, empty database: on the shared server where there is one, else on a server of its own.
     pub async fn new() -> Result<Self> {
-        if let Ok(port) = std::env::var(SHARED) {
-            return Self::create(port.parse().with_context(|| format!("{SHARED} is the port of a server"))?).await;
+        if let Ok(port) = std::env::var(SHARED_POSTGRES) {
+            return Self::create(port.parse().with_context(|| format!("{SHARED_POSTGRES} is the port of a server"))?)
+                .await;
         }
         let server = Postgres::start()?;
         let mut database = Self::create(server.port).await?;

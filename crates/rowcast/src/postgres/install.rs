@@ -1,0 +1,116 @@
+//! What Rowcast makes in a user's database, and how it is removed: the only place that knows the SQL.
+//!
+//! Everything lives in schema `rowcast`, apart from publications, the replication slot, triggers on captured tables, and REPLICA
+//! IDENTITY. What was made is written down there, so that it can all be taken back. Leaves reading to `source`.
+
+mod capabilities;
+mod functions;
+mod identity;
+mod publications;
+mod remove;
+mod run;
+mod schema;
+mod slot;
+mod tables;
+
+use tokio_postgres::Client;
+
+pub use self::capabilities::{Capabilities, choose};
+use self::run::atomically;
+use self::tables::Found;
+use super::{Mode, PostgresSettings};
+use crate::event::TableName;
+
+/// What could not be done in the database, in a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct InstallError {
+    /// What is wrong and what to do.
+    pub message: String,
+    /// Whether it may work when tried again.
+    pub retry: bool,
+    /// The database's own error.
+    #[source]
+    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Makes what is missing. Returns the SQL that it ran: nothing when everything was there.
+pub async fn setup(client: &Client, settings: &PostgresSettings, mode: Mode) -> Result<Vec<String>, InstallError> {
+    run::under_lock(client, async || {
+        let plan = plan_setup(client, settings, mode).await?;
+        atomically(client, &plan).await?;
+        Ok(plan)
+    })
+    .await
+}
+
+/// Removes everything that was ever made. Returns the SQL that it ran: nothing when nothing was there.
+pub async fn teardown(client: &Client, settings: &PostgresSettings) -> Result<Vec<String>, InstallError> {
+    run::under_lock(client, async || {
+        let plan = plan_teardown(client, settings).await?;
+        atomically(client, &plan).await?;
+        Ok(plan)
+    })
+    .await
+}
+
+/// Makes what new, dropped and altered tables call for, where setup was run before. Returns the SQL that it ran.
+///
+/// Costs a few catalog queries when there is nothing to do.
+pub async fn refresh(client: &Client, settings: &PostgresSettings, mode: Mode) -> Result<Vec<String>, InstallError> {
+    if plan_refresh(client, settings, mode).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    run::under_lock(client, async || {
+        let plan = plan_refresh(client, settings, mode).await?;
+        atomically(client, &plan).await?;
+        Ok(plan)
+    })
+    .await
+}
+
+/// The statements that [`setup`] would run.
+pub async fn plan_setup(client: &Client, settings: &PostgresSettings, mode: Mode) -> Result<Vec<String>, InstallError> {
+    let mut plan = schema::plan(client).await?;
+    plan.extend(functions::plan(client, mode).await?);
+    plan.extend(plan_tables(client, settings, mode).await?);
+    if mode == Mode::Wal {
+        plan.extend(slot::plan(client, settings).await?);
+    }
+    Ok(plan)
+}
+
+async fn plan_refresh(client: &Client, settings: &PostgresSettings, mode: Mode) -> Result<Vec<String>, InstallError> {
+    if schema::is_made(client).await? { plan_tables(client, settings, mode).await } else { Ok(Vec::new()) }
+}
+
+/// What follows from which tables there are.
+async fn plan_tables(client: &Client, settings: &PostgresSettings, mode: Mode) -> Result<Vec<String>, InstallError> {
+    let found = tables::find(client, settings).await?;
+    let mut plan = Vec::new();
+    match mode {
+        Mode::Wal => {
+            let allowed: Vec<&Found> = found.iter().filter(|table| table.owned).collect();
+            plan.extend(identity::plan(client, settings.identity, &allowed).await?);
+            plan.extend(publications::plan(client, settings, &allowed).await?);
+        }
+        Mode::Outbox => {}
+    }
+    Ok(plan)
+}
+
+/// The statements that [`teardown`] would run.
+pub async fn plan_teardown(client: &Client, _settings: &PostgresSettings) -> Result<Vec<String>, InstallError> {
+    remove::plan(client).await
+}
+
+/// The tables whose changes are captured: those that are chosen, and that the database's user may capture.
+pub async fn captured(client: &Client, settings: &PostgresSettings) -> Result<Vec<TableName>, InstallError> {
+    Ok(tables::find(client, settings).await?.into_iter().filter(|t| t.owned || t.triggerable).map(|t| t.name).collect())
+}
+
+impl From<tokio_postgres::Error> for InstallError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        run::failed("the database's catalog could not be read", error)
+    }
+}
