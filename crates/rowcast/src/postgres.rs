@@ -4,6 +4,7 @@
 //! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
 
 pub mod address;
+mod connect;
 pub mod doctor;
 pub mod environment;
 pub mod install;
@@ -11,12 +12,16 @@ pub mod live;
 pub mod lsn;
 pub mod place;
 pub mod settings;
+mod tls;
 pub mod types;
+pub mod wire;
 
-pub use address::{Address, ConnectError};
+pub use address::Address;
+pub use connect::ConnectError;
 pub use environment::Environment;
 pub use live::Live;
 pub use lsn::Lsn;
 pub use place::WalPlace;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
 pub use types::{Kind, Types};
+pub use wire::{Flow, Frame, Replication, WireError};
