@@ -2,5 +2,6 @@
 
 mod ear;
 mod history;
+mod sentences;
 mod world;
 mod writer;
