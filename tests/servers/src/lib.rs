@@ -7,4 +7,4 @@ mod port;
 mod postgres;
 
 pub use cable::Cable;
-pub use postgres::{Database, Postgres, PostgresOptions, SHARED_POSTGRES, Stop};
+pub use postgres::{Database, MADE_POSTGRES, Postgres, PostgresOptions, SHARED_POSTGRES, Stop, made};
