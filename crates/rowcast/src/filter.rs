@@ -3,18 +3,18 @@
 //! Pure. Follows the comparison rules of the database that it is bound for: the answer for a row is the one that
 //! the database gives for the pushed SQL. `docs/filters.md` says what may be written.
 
-mod affinity;
 mod bind;
 mod condition;
+mod decimal;
 mod error;
 mod expr;
 mod grammar;
-mod json;
-mod like;
-mod number;
-mod operand;
-mod scalar;
+mod key;
+mod names;
+mod path;
+mod postgres;
 mod sql;
+mod sqlite;
 mod suggest;
 mod token;
 
@@ -26,9 +26,10 @@ use crate::event::{Row, Table, Value};
 use bind::Binder;
 use condition::Condition;
 use expr::Expr;
-use scalar::Constant;
+use names::Names;
 
 pub use error::FilterError;
+pub use key::Key;
 
 /// Bytes of the longest filter.
 const TEXT_BYTES_MAX: usize = 8192;
@@ -44,6 +45,8 @@ const NODES_MAX: usize = 4096;
 pub enum Dialect {
     /// Storage classes, column affinity, LIKE ignoring ASCII case.
     Sqlite,
+    /// Types that each have their own comparison, and conversions only where PostgreSQL makes them.
+    Postgres,
 }
 
 /// A parsed expression, not yet tied to a table.
@@ -60,11 +63,8 @@ pub struct Filter {
 pub struct Predicate {
     root: Condition,
     columns: Box<[usize]>,
+    dialect: Dialect,
 }
-
-/// A value as an equality index sees it: two values that `=` calls equal have equal keys.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key(Constant);
 
 impl Filter {
     /// Reads SQL's own syntax.
@@ -79,10 +79,9 @@ impl Filter {
 
     /// Ties the names to the table's columns, and `claims.x` to the claims.
     pub fn bind(&self, table: &Table, dialect: Dialect, claims: &Map<String, Json>) -> Result<Predicate, FilterError> {
-        let Dialect::Sqlite = dialect;
-        let root = Binder::new(table, claims).condition(&self.root)?;
+        let root = Binder { names: Names::new(table, claims), dialect }.condition(&self.root)?;
         let columns = root.columns();
-        Ok(Predicate { root, columns })
+        Ok(Predicate { root, columns, dialect })
     }
 }
 
@@ -97,27 +96,32 @@ impl Predicate {
         self.truth(row) == Some(true)
     }
 
-    /// Appends the expression as SQL of the dialect, with `?1`, `?2`… for the values, which go to `params`.
+    /// Whether a WHERE clause could keep the row if its unchanged columns held the right values: false only where the
+    /// row surely does not match.
+    pub fn may_match(&self, row: &Row) -> bool {
+        self.root.possible(row).yes
+    }
+
+    /// Appends the expression as SQL of the dialect, with placeholders for the values, which go to `params`.
     ///
-    /// Numbers the placeholders after what `params` holds already. What is appended stands in its own parentheses.
+    /// The placeholders are `?1`, `?2`… for SQLite and `$1::text…`, `$2::text…` for PostgreSQL, where every parameter is
+    /// bound as text ([`Value::Text`]). They are numbered after what `params` holds already. What is appended stands in
+    /// its own parentheses.
     pub fn push_sql(&self, sql: &mut String, params: &mut Vec<Value>) {
-        sql::Sink { sql, params }.condition(&self.root);
+        let truths = match self.dialect {
+            Dialect::Sqlite => ["1", "0", "NULL"],
+            Dialect::Postgres => ["TRUE", "FALSE", "NULL::boolean"],
+        };
+        sql::Sink { sql, params, truths }.condition(&self.root);
     }
 
     /// One `column = constant` that every matching row fulfils, for an index; the column's index in the table.
     pub fn equality(&self) -> Option<(usize, Key)> {
-        self.root.equality().and_then(|(column, constant)| Some((column, Key(constant.key()?))))
+        self.root.equality().and_then(|(column, value)| Some((column, Key::of(&value)?)))
     }
 
     /// The columns that the expression reads, ascending.
     pub fn columns(&self) -> &[usize] {
         &self.columns
-    }
-}
-
-impl Key {
-    /// The key of a row's value; `None` where `=` is never true (NULL, unchanged).
-    pub fn of(value: &Value) -> Option<Self> {
-        Constant::of(value)?.key().map(Self)
     }
 }

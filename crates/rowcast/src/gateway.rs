@@ -105,7 +105,7 @@ impl Gateway {
 
     /// Whether changes flow; if not, the reason for people.
     pub fn ready(&self) -> Result<(), String> {
-        self.board.ready()
+        status::ready(&self.node, &self.board)
     }
 
     /// Asks all clients to go, `per_second` of them each second, and to come back after `retry`.
@@ -167,11 +167,11 @@ impl Builder {
     pub async fn start(self) -> Result<Gateway, StartError> {
         let database = self.database.ok_or_else(|| StartError("no database was given".into()))?;
         let (log, local) = open_log(self.log).await?;
-        let Opened { kind, name, store, sources, may_be_away } = database.open(log.head().epoch)?;
+        let Opened { kind, name, store, sources, ears, may_be_away } = database.open(log.head().epoch)?;
         let hub = Hub::new(log.clone());
         let stop = CancellationToken::new();
         let board = Arc::new(Board::new(kind, sources.iter().map(|source| source.name().to_owned())));
-        let database = session::Database { store, source: name };
+        let database = session::Database { store, source: name, ears };
         let node = Arc::new(Node::new(hub.clone(), log.clone(), database, self.limits));
         let mut pumps = Vec::new();
         for (source, reading) in sources.into_iter().zip(board.readings()) {

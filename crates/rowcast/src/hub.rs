@@ -19,16 +19,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use index::{Delivered, Interest, Member, SessionKey, commit};
-pub use piece::{Piece, read_piece};
+pub use piece::{Piece, is_open, read_piece};
 pub use queue::{Closing, Item, ItemKind, Queue, SubscriptionKey, Taken};
 pub use seen::seen;
-pub use view::{Run, transactions};
+pub use view::{Run, stands_alone, transactions};
 
-use crate::event::{Body, Event, Position};
+use crate::event::{Body, Channel, Event, Position};
 use crate::log::{Log, ReadError};
 use crate::protocol::encode::message_body;
 use index::Index;
-use piece::is_end;
 
 /// How much of the log is dispatched in one go: enough to be cheap, small enough that others get the lock.
 const EVENTS_MAX: usize = 2048;
@@ -72,8 +71,11 @@ impl State {
     fn passed(&mut self, run: Run<'_>) {
         let last = &run.events[run.events.len() - 1];
         self.dispatched = last.position;
-        if let Body::Row(_) = last.change.body {
+        if !run.stands_alone() {
             self.open = !run.complete;
+        } else if let Body::Reset { channel: Channel::Table(_), .. } = last.change.body {
+            // The source has begun anew: what was open will have no end.
+            self.open = false;
         }
         if !self.open {
             self.between = Some(last.position);
@@ -115,10 +117,7 @@ impl Hub {
 
     /// A log that was left in the midst of a transaction goes on with the rest of it.
     async fn find_beginning(&self) {
-        let head = self.dispatched();
-        let before = Position::new(head.epoch.0, head.offset.0.saturating_sub(1));
-        let Ok(events) = self.log.read(before, 1, 1).await else { return };
-        if events.first().is_some_and(|event| event.position == head && !is_end(event)) {
+        if is_open(&*self.log, self.dispatched()).await == Some(true) {
             let mut state = self.state.lock();
             (state.open, state.between) = (true, None);
         }

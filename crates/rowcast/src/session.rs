@@ -9,6 +9,8 @@ mod order;
 mod read;
 pub mod requests;
 mod settle;
+mod share;
+mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -23,7 +25,8 @@ pub use bound::projection;
 pub use follow::store_problem;
 pub use node::{Connected, Database, Limits, Node};
 pub use order::{parse_names, parse_order, unknown_column};
-pub use settle::{Unsettled, settle};
+pub use settle::{Known, Settled, Unsettled, settle};
+pub use snapshot::{Begun, history};
 
 use crate::event::{Channel, Position};
 use crate::filter::Filter;

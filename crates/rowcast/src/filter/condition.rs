@@ -1,41 +1,14 @@
-//! What a bound filter asks of a row, and the answer.
-//!
-//! Constants are converted and sorted beforehand; comparing them with a column allocates nothing.
+//! A bound filter: tests of one row, joined in three-valued logic, which all databases share.
 
-use std::cmp::Ordering;
-
-use super::affinity;
-use super::expr::Op;
-use super::like::Pattern;
-use super::operand::{Operand, Side};
-use super::scalar::{Constant, Scalar};
+use super::{postgres, sqlite};
 use crate::event::{Row, Value};
-
-/// From this many constants on, IN searches instead of trying each.
-const SEARCH_MIN: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Condition {
     /// Whatever the row.
     Known(Option<bool>),
-    /// A value taken as true or false.
-    Bare(Operand),
-    Compare {
-        op: Op,
-        left: Side,
-        right: Side,
-    },
-    /// `IS NOT DISTINCT FROM`.
-    Same {
-        left: Side,
-        right: Side,
-    },
-    In(Box<Membership>),
-    Like {
-        subject: Operand,
-        pattern: Box<Pattern>,
-    },
-    IsNull(Operand),
+    Sqlite(sqlite::Test),
+    Postgres(postgres::Test),
     /// `(a > b) IS NULL`.
     IsUnknown(Box<Condition>),
     Is {
@@ -47,31 +20,14 @@ pub(super) enum Condition {
     Or(Box<[Condition]>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Membership {
-    pub(super) subject: Operand,
-    /// In order, each once, without NULL.
-    pub(super) constants: Box<[Constant]>,
-    pub(super) others: Box<[Side]>,
-    pub(super) has_null: bool,
-}
-
 impl Condition {
     /// True, false, or `None` for SQL's unknown.
+    #[inline]
     pub(super) fn truth(&self, row: &Row) -> Option<bool> {
         match self {
             Condition::Known(truth) => *truth,
-            Condition::Bare(operand) => affinity::truth(&operand.read(row)?),
-            Condition::Compare { op, left, right } => match (&left.operand, &right.operand) {
-                (Operand::Column(column), Operand::Constant(constant)) => {
-                    constant.order_of(column.value(row)?).map(|order| op.holds(order))
-                }
-                _ => compare(*op, &left.read(row)?, &right.read(row)?),
-            },
-            Condition::Same { left, right } => Some(left.read(row)?.order(&right.read(row)?) == Ordering::Equal),
-            Condition::In(membership) => membership.truth(row),
-            Condition::Like { subject, pattern } => pattern.matches(subject.read(row)?),
-            Condition::IsNull(operand) => Some(operand.read(row)?.is_null()),
+            Condition::Sqlite(test) => test.truth(row),
+            Condition::Postgres(test) => test.truth(row),
             Condition::IsUnknown(inner) => inner.settled(row).map(|truth| truth.is_none()),
             Condition::Is { inner, truth } => inner.settled(row).map(|found| found == Some(*truth)),
             Condition::Not(inner) => inner.truth(row).map(|truth| !truth),
@@ -88,25 +44,43 @@ impl Condition {
 
     fn lacks_column(&self, row: &Row) -> bool {
         let mut lacks = false;
-        self.visit(&mut |operand| lacks |= operand.read(row).is_none());
+        self.visit(&mut |column| lacks |= is_unsent(row, column));
         lacks
     }
 
-    /// Calls `see` with every operand.
-    fn visit<'c>(&'c self, see: &mut dyn FnMut(&'c Operand)) {
+    /// Which truths the row may have, its unsent columns holding anything.
+    pub(super) fn possible(&self, row: &Row) -> Possible {
+        match self {
+            Condition::Known(truth) => Possible::only(*truth),
+            Condition::Sqlite(test) if self.lacks_column(row) => Possible::any(test.is_two_valued()),
+            Condition::Postgres(test) if self.lacks_column(row) => Possible::any(test.is_two_valued()),
+            Condition::Sqlite(_) | Condition::Postgres(_) => Possible::only(self.truth(row)),
+            Condition::IsUnknown(inner) => {
+                let inner = inner.possible(row);
+                Possible { yes: inner.unknown, no: inner.yes || inner.no, unknown: false }
+            }
+            Condition::Is { inner, truth } => {
+                let inner = inner.possible(row);
+                let (asked, other) = if *truth { (inner.yes, inner.no) } else { (inner.no, inner.yes) };
+                Possible { yes: asked, no: other || inner.unknown, unknown: false }
+            }
+            Condition::Not(inner) => inner.possible(row).not(),
+            Condition::And(terms) => {
+                terms.iter().map(|term| term.possible(row)).fold(Possible::only(Some(true)), Possible::and)
+            }
+            Condition::Or(terms) => {
+                let none = terms.iter().map(|term| term.possible(row).not());
+                none.fold(Possible::only(Some(true)), Possible::and).not()
+            }
+        }
+    }
+
+    /// Calls `see` with every column that it reads.
+    fn visit(&self, see: &mut dyn FnMut(usize)) {
         match self {
             Condition::Known(_) => {}
-            Condition::Bare(operand) | Condition::IsNull(operand) | Condition::Like { subject: operand, .. } => {
-                see(operand);
-            }
-            Condition::Compare { left, right, .. } | Condition::Same { left, right } => {
-                see(&left.operand);
-                see(&right.operand);
-            }
-            Condition::In(membership) => {
-                see(&membership.subject);
-                membership.others.iter().for_each(|other| see(&other.operand));
-            }
+            Condition::Sqlite(test) => test.visit(see),
+            Condition::Postgres(test) => test.visit(see),
             Condition::IsUnknown(inner) | Condition::Is { inner, .. } | Condition::Not(inner) => inner.visit(see),
             Condition::And(terms) | Condition::Or(terms) => terms.iter().for_each(|term| term.visit(see)),
         }
@@ -115,28 +89,25 @@ impl Condition {
     /// The columns that it reads, ascending.
     pub(super) fn columns(&self) -> Box<[usize]> {
         let mut columns = Vec::new();
-        self.visit(&mut |operand| columns.extend(operand.column()));
+        self.visit(&mut |column| columns.push(column));
         columns.sort_unstable();
         columns.dedup();
         columns.into()
     }
 
-    /// A column and the constant that it equals in every matching row.
-    ///
-    /// Exact for any row, since neither the column's values nor (any more) the constant are converted.
-    pub(super) fn equality(&self) -> Option<(usize, Constant)> {
+    /// A column and the value that it equals in every matching row.
+    pub(super) fn equality(&self) -> Option<(usize, Value)> {
         match self {
             Condition::And(terms) => terms.iter().find_map(Condition::equality),
-            Condition::Compare { op: Op::Eq, left, right } | Condition::Same { left, right } => {
-                match (&left.operand, right.operand.constant()?) {
-                    (Operand::Column(_), Constant::Null) => None,
-                    (Operand::Column(column), constant) => Some((column.index, constant.clone())),
-                    _ => None,
-                }
-            }
+            Condition::Sqlite(test) => test.equality(),
+            Condition::Postgres(test) => test.equality(),
             _ => None,
         }
     }
+}
+
+fn is_unsent(row: &Row, column: usize) -> bool {
+    matches!(row.values.get(column), None | Some(Value::Unchanged))
 }
 
 /// AND decides at the first false, OR at the first true; otherwise one unknown makes the whole unknown.
@@ -153,58 +124,57 @@ fn fold(terms: &[Condition], row: &Row, decisive: bool) -> Option<bool> {
     result
 }
 
-#[inline]
-pub(super) fn compare(op: Op, left: &Scalar<'_>, right: &Scalar<'_>) -> Option<bool> {
-    if left.is_null() || right.is_null() {
-        return None;
-    }
-    Some(op.holds(left.order(right)))
+/// The truths that a condition may have, as far as is known of the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Possible {
+    pub(super) yes: bool,
+    pub(super) no: bool,
+    pub(super) unknown: bool,
 }
 
-impl Op {
-    #[inline]
-    fn holds(self, order: Ordering) -> bool {
-        match self {
-            Op::Eq => order.is_eq(),
-            Op::Ne => order.is_ne(),
-            Op::Lt => order.is_lt(),
-            Op::Le => order.is_le(),
-            Op::Gt => order.is_gt(),
-            Op::Ge => order.is_ge(),
-        }
+impl Possible {
+    fn any(is_two_valued: bool) -> Self {
+        Self { yes: true, no: true, unknown: !is_two_valued }
+    }
+
+    fn only(truth: Option<bool>) -> Self {
+        Self { yes: truth == Some(true), no: truth == Some(false), unknown: truth.is_none() }
+    }
+
+    fn not(self) -> Self {
+        Self { yes: self.no, no: self.yes, unknown: self.unknown }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let unknown = self.unknown && (other.yes || other.unknown) || other.unknown && self.yes;
+        Self { yes: self.yes && other.yes, no: self.no || other.no, unknown }
     }
 }
 
-impl Membership {
-    fn truth(&self, row: &Row) -> Option<bool> {
-        if let (Operand::Column(column), []) = (&self.subject, &*self.others) {
-            let value = column.value(row).filter(|value| !matches!(value, Value::Null | Value::Unchanged))?;
-            return self.found(self.search(|constant| constant.order_of(value)));
-        }
-        let subject = self.subject.read(row).filter(|subject| !subject.is_null())?;
-        let found = self.found(self.search(|constant| Some(subject.order(&constant.scalar()))));
-        self.others.iter().fold(found, |found, other| {
-            let equal = other.read(row).and_then(|other| compare(Op::Eq, &subject, &other));
-            match (found, equal) {
-                (Some(true), _) | (_, Some(true)) => Some(true),
-                (Some(false), Some(false)) => Some(false),
-                _ => None,
-            }
-        })
+pub(super) fn not(inner: Condition) -> Condition {
+    match inner {
+        Condition::Known(truth) => Condition::Known(truth.map(|truth| !truth)),
+        Condition::Not(inner) => *inner,
+        inner => Condition::Not(Box::new(inner)),
     }
+}
 
-    /// Not to be found is unknown where NULL is in the list.
-    fn found(&self, found: bool) -> Option<bool> {
-        (found || !self.has_null).then_some(found)
-    }
-
-    /// `order` says how the value that is searched for stands to a constant.
-    #[inline]
-    fn search(&self, order: impl Fn(&Constant) -> Option<Ordering>) -> bool {
-        if self.constants.len() < SEARCH_MIN {
-            return self.constants.iter().any(|constant| order(constant) == Some(Ordering::Equal));
+/// AND (`decisive` is false) or OR (true) of the terms: flat, without those that change nothing.
+pub(super) fn join(terms: impl Iterator<Item = Condition>, decisive: bool) -> Condition {
+    let mut kept = Vec::new();
+    for term in terms {
+        match term {
+            Condition::Known(Some(truth)) if truth == decisive => return Condition::Known(Some(decisive)),
+            Condition::Known(Some(_)) => {}
+            Condition::And(inner) if !decisive => kept.extend(inner),
+            Condition::Or(inner) if decisive => kept.extend(inner),
+            term => kept.push(term),
         }
-        let at = |constant: &Constant| order(constant).map_or(Ordering::Less, Ordering::reverse);
-        self.constants.binary_search_by(at).is_ok()
+    }
+    match (kept.len(), decisive) {
+        (0, _) => Condition::Known(Some(!decisive)),
+        (1, _) => kept.remove(0),
+        (_, false) => Condition::And(kept.into()),
+        (_, true) => Condition::Or(kept.into()),
     }
 }

@@ -1,5 +1,7 @@
 //! What a filter's text says, before anything is known of tables and claims.
 
+use std::cmp::Ordering;
+
 use super::error::Span;
 
 /// A part of a filter with the characters that it was read from.
@@ -46,6 +48,8 @@ pub(super) enum Kind {
         subject: Box<Expr>,
         pattern: Box<Expr>,
         escape: Option<char>,
+        /// ILIKE.
+        any_case: bool,
     },
     IsNull(Box<Expr>),
     /// `IS TRUE`, `IS FALSE`.
@@ -63,7 +67,12 @@ pub(super) enum Literal {
     Null,
     Bool(bool),
     Int(i64),
-    Real(f64),
+    /// With a fraction or an exponent, or beyond `i64`.
+    Real {
+        value: f64,
+        /// As written, for databases that keep every digit.
+        digits: String,
+    },
     Text(String),
     Blob(Vec<u8>),
 }
@@ -97,6 +106,19 @@ pub(super) enum Op {
 }
 
 impl Op {
+    /// Whether it is true of two values in this order.
+    #[inline]
+    pub(super) fn holds(self, order: Ordering) -> bool {
+        match self {
+            Op::Eq => order.is_eq(),
+            Op::Ne => order.is_ne(),
+            Op::Lt => order.is_lt(),
+            Op::Le => order.is_le(),
+            Op::Gt => order.is_gt(),
+            Op::Ge => order.is_ge(),
+        }
+    }
+
     /// The operator with its sides exchanged: `5 < x` is `x > 5`.
     pub(super) fn flipped(self) -> Self {
         match self {

@@ -211,7 +211,7 @@ impl Grammar<'_> {
             ("in", Form::In),
             ("between", Form::Between),
             ("like", Form::Like),
-            ("ilike", Form::Like),
+            ("ilike", Form::Ilike),
             ("null", Form::Null),
         ];
         let (_, form) = forms.into_iter().find(|(word, form)| {
@@ -233,7 +233,7 @@ impl Grammar<'_> {
         let kind = match form {
             Form::In => Kind::In { subject, list: self.list()? },
             Form::Between => self.between(subject)?,
-            Form::Like | Form::Null => self.like(subject)?,
+            Form::Like | Form::Ilike | Form::Null => self.like(subject, form == Form::Ilike)?,
         };
         let span = start.to(self.tokens.last_span());
         let found = self.node(kind, span)?;
@@ -273,10 +273,10 @@ impl Grammar<'_> {
         Ok(Kind::Between { subject, low, high: Box::new(self.value_operand()?) })
     }
 
-    fn like(&mut self, subject: Box<Expr>) -> Result<Kind, FilterError> {
+    fn like(&mut self, subject: Box<Expr>, any_case: bool) -> Result<Kind, FilterError> {
         let pattern = Box::new(self.value_operand()?);
         let escape = if self.tokens.eat_word("escape") { Some(self.escape()?) } else { None };
-        Ok(Kind::Like { subject, pattern, escape })
+        Ok(Kind::Like { subject, pattern, escape, any_case })
     }
 
     fn escape(&mut self) -> Result<char, FilterError> {
@@ -333,6 +333,7 @@ enum Form {
     In,
     Between,
     Like,
+    Ilike,
     /// `NOT NULL` behind an operand.
     Null,
 }

@@ -4,16 +4,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
+use crate::event::Position;
 use crate::ingest::pull::Pulling;
 use crate::source::SourceStatus;
 
 /// Errors kept for Console.
 const ERRORS: usize = 100;
+
+/// For so long the hub may stand still while the log has more.
+const HUB_STANDS: Duration = Duration::from_secs(30);
 
 type Errors = Arc<Mutex<VecDeque<Json>>>;
 
@@ -23,6 +27,8 @@ pub(super) struct Board {
     pub(super) pulls: Mutex<Vec<Arc<Mutex<Option<Pulling>>>>>,
     readings: Vec<Arc<Reading>>,
     errors: Errors,
+    /// Where the hub was seen, and since when it has stood there although there was more.
+    hub: Mutex<Option<(Position, Instant)>>,
 }
 
 /// One source, as its pump sees it.
@@ -65,7 +71,7 @@ impl Board {
             Arc::new(Reading { source: source.into(), database, state, errors })
         };
         let readings = sources.into_iter().map(reading).collect();
-        Self { started: Instant::now(), pulls: Mutex::default(), readings, errors }
+        Self { started: Instant::now(), pulls: Mutex::default(), readings, errors, hub: Mutex::default() }
     }
 
     pub(super) fn add_pull(&self, pull: Arc<Mutex<Option<Pulling>>>) {
@@ -82,12 +88,35 @@ impl Board {
         self.errors.lock().iter().cloned().collect()
     }
 
-    /// Whether every source's changes flow; if not, the first reason.
-    pub(super) fn ready(&self) -> Result<(), String> {
+    /// Whether changes flow all the way to the clients' queues; if not, the first reason.
+    ///
+    /// `head` is the log's, `dispatched` the hub's. A hub that stands still is found by being looked at again.
+    pub(super) fn ready(&self, head: Position, dispatched: Position) -> Result<(), String> {
+        self.hub_moves(head, dispatched, Instant::now())?;
         self.readings.iter().try_for_each(|reading| match reading.problem() {
             Some(problem) => Err(problem),
             None => Ok(()),
         })
+    }
+}
+
+impl Board {
+    fn hub_moves(&self, head: Position, dispatched: Position, now: Instant) -> Result<(), String> {
+        let mut seen = self.hub.lock();
+        let since = match *seen {
+            Some((position, since)) if position == dispatched && dispatched < head => since,
+            _ => seen.insert((dispatched, now)).1,
+        };
+        let stood = now.saturating_duration_since(since);
+        if stood < HUB_STANDS {
+            return Ok(());
+        }
+        let waiting = head.offset.0.saturating_sub(dispatched.offset.0);
+        Err(format!(
+            "{waiting} events have been in the log for {} s without being handed to clients: a large transaction has \
+             not been read to its end, or the hub has stopped",
+            stood.as_secs()
+        ))
     }
 }
 
@@ -140,15 +169,32 @@ mod tests {
         Board::new("postgresql", ["shop".to_owned(), "shop:notify".to_owned()])
     }
 
+    fn ready(board: &Board) -> Result<(), String> {
+        board.ready(Position::new(1, 5), Position::new(1, 5))
+    }
+
+    #[test]
+    fn a_hub_that_stands_still_is_not_ready() {
+        let board = board();
+        let (now, later) = (Instant::now(), Instant::now() + HUB_STANDS);
+        let at = |offset| Position::new(1, offset);
+        assert_eq!(board.hub_moves(at(5), at(5), now), Ok(()));
+        assert_eq!(board.hub_moves(at(5), at(5), later), Ok(()), "there is nothing to do");
+        assert_eq!(board.hub_moves(at(9), at(6), later), Ok(()));
+        assert_eq!(board.hub_moves(at(9), at(7), later + HUB_STANDS), Ok(()), "it moves");
+        assert!(board.hub_moves(at(99), at(7), later + 2 * HUB_STANDS).is_err());
+        assert_eq!(board.hub_moves(at(99), at(8), later + 2 * HUB_STANDS), Ok(()));
+    }
+
     #[test]
     fn one_source_in_trouble_is_enough_to_be_not_ready() {
         let board = board();
         board.readings()[1].trouble(Trouble::Source("the server is away".into()));
-        assert_eq!(board.ready(), Err("the server is away".into()));
+        assert_eq!(ready(&board), Err("the server is away".into()));
         board.readings()[0].read(SourceStatus::default());
-        assert!(board.ready().is_err(), "the other source says nothing of this one");
+        assert!(ready(&board).is_err(), "the other source says nothing of this one");
         board.readings()[1].began(SourceStatus::default());
-        assert_eq!(board.ready(), Ok(()));
+        assert_eq!(ready(&board), Ok(()));
     }
 
     #[test]
@@ -157,9 +203,9 @@ mod tests {
         let reading = &board.readings()[0];
         reading.trouble(Trouble::Log("no space left".into()));
         reading.began(SourceStatus::default());
-        assert_eq!(board.ready(), Err("no space left".into()));
+        assert_eq!(ready(&board), Err("no space left".into()));
         reading.read(SourceStatus::default());
-        assert_eq!(board.ready(), Ok(()));
+        assert_eq!(ready(&board), Ok(()));
     }
 
     #[test]
@@ -167,6 +213,6 @@ mod tests {
         let board = board();
         board.readings()[0]
             .set(SourceStatus { problem: Some("the slot holds back 2 GiB".into()), ..Default::default() });
-        assert_eq!(board.ready(), Err("the slot holds back 2 GiB".into()));
+        assert_eq!(ready(&board), Err("the slot holds back 2 GiB".into()));
     }
 }

@@ -7,6 +7,7 @@ use super::StartError;
 use crate::event::Epoch;
 use crate::postgres::{Address, PostgresSettings};
 use crate::source::Source;
+use crate::source::notify::Ears;
 use crate::source::sqlite::SqliteSource;
 use crate::sqlite::SqliteSettings;
 use crate::store::Store;
@@ -45,6 +46,7 @@ pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
     /// The one with the tables first.
     pub(super) sources: Vec<Box<dyn Source>>,
+    pub(super) ears: Option<Arc<Ears>>,
     /// Whether it is waited for where it does not answer at the start.
     pub(super) may_be_away: bool,
 }
@@ -71,6 +73,7 @@ impl Database {
                     name: name.into(),
                     store: Arc::new(store),
                     sources: vec![Box::new(source)],
+                    ears: None,
                     may_be_away: false,
                 })
             }

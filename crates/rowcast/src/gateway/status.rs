@@ -12,6 +12,12 @@ use crate::session::Node;
 /// Sessions listed in Console.
 const SESSIONS: usize = 100;
 
+/// Whether changes flow; if not, the reason for people.
+pub(super) fn ready(node: &Node, board: &Board) -> Result<(), String> {
+    let dispatched = node.hub.dispatched();
+    board.ready(node.log.head(), dispatched)
+}
+
 /// The whole of `/v1/status`.
 pub(super) fn status(node: &Node, board: &Board) -> Json {
     let hub = node.hub.status();
@@ -78,7 +84,7 @@ pub(super) fn record_metrics(node: &Node, board: &Board) {
     metrics::gauge!("rowcast_hub_lag_events").set(behind_hub as f64);
     record_sessions(node);
     record_sources(board);
-    metrics::gauge!("rowcast_ready").set(if board.ready().is_ok() { 1.0 } else { 0.0 });
+    metrics::gauge!("rowcast_ready").set(if ready(node, board).is_ok() { 1.0 } else { 0.0 });
 }
 
 /// What a source's database does not tell has no gauge.

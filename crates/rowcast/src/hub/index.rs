@@ -12,7 +12,7 @@ use slab::Slab;
 use super::queue::{ItemKind, Queue, SubscriptionKey};
 use super::topic::{Topic, same_table};
 use super::view::Run;
-use crate::event::{Body, Channel, Event, Position, Table};
+use crate::event::{Body, Channel, Event, Message, Position, RowChange, Table};
 use crate::filter::Predicate;
 use crate::protocol::ServerMessage;
 use crate::protocol::encode::{Projection, Seen, Wire, change_body, frame, message_body, reply};
@@ -125,15 +125,77 @@ impl Index {
 
     /// Queues the frames of one transaction (or of a part of a very large one) for everybody whom it concerns.
     pub(super) fn dispatch(&mut self, run: Run<'_>) {
-        let event = &run.events[0];
+        match run.events {
+            [event] => self.dispatch_one(event, run.complete),
+            _ => self.dispatch_many(run),
+        }
+        if run.complete && !self.open.is_empty() && !run.stands_alone() {
+            self.close_open(&run.events[run.events.len() - 1]);
+        }
+    }
+
+    fn dispatch_one(&mut self, event: &Event, complete: bool) {
         match &event.change.body {
-            Body::Message(message) => {
-                let body = message_body(message, Some(event.position), event.change.time_ms);
-                self.send_message(&message.channel, Some(event.position), &body);
+            Body::Row(change) => {
+                for found in self.find(change, event.position) {
+                    self.deliver(event, change, found, complete, complete);
+                }
             }
+            Body::Message(message) => self.send_event(event, message),
             // Each session reads the reset from the log itself, and takes a fresh snapshot.
             Body::Reset { channel, .. } => self.evict(channel, event.position, |_| true),
-            Body::Row(_) => self.dispatch_rows(run),
+        }
+    }
+
+    /// Which events concern which filter is known before the first frame is made, so that each filter's last one can say
+    /// that it is the last.
+    ///
+    /// Whoever is sent away by any of them is so before the first of them: it reads the whole run for itself, and what is
+    /// queued stays in the log's order.
+    fn dispatch_many(&mut self, run: Run<'_>) {
+        let start = run.events[0].position;
+        let mut matches: Vec<(usize, Found)> = Vec::new();
+        let mut last_of: AHashMap<GroupKey, usize> = AHashMap::new();
+        let mut messages = false;
+        for (i, event) in run.events.iter().enumerate() {
+            match &event.change.body {
+                Body::Row(change) => {
+                    for found in self.find(change, start) {
+                        last_of.insert(found.0, i);
+                        matches.push((i, found));
+                    }
+                }
+                Body::Message(_) => messages = true,
+                Body::Reset { channel, .. } => self.evict(channel, start, |_| true),
+            }
+        }
+        let mut matches = matches.into_iter().peekable();
+        // Without messages, events that concern nobody are not looked at again.
+        for (i, event) in run.events.iter().enumerate().filter(|_| messages) {
+            while let Some((_, found)) = matches.next_if(|(at, _)| *at == i) {
+                self.deliver_one_of(run, i, found, &last_of);
+            }
+            if let Body::Message(message) = &event.change.body {
+                self.send_event(event, message);
+            }
+        }
+        for (i, found) in matches {
+            self.deliver_one_of(run, i, found, &last_of);
+        }
+    }
+
+    fn deliver_one_of(&mut self, run: Run<'_>, i: usize, found: Found, last_of: &AHashMap<GroupKey, usize>) {
+        let event = &run.events[i];
+        let Body::Row(change) = &event.change.body else { return };
+        let last = run.complete && last_of.get(&found.0) == Some(&i);
+        self.deliver(event, change, found, last, run.complete);
+    }
+
+    fn send_event(&mut self, event: &Event, message: &Message) {
+        // No subscription, no body.
+        if self.channels.contains_key(&message.channel) {
+            let body = message_body(message, Some(event.position), event.change.time_ms);
+            self.send_message(&message.channel, Some(event.position), &body);
         }
     }
 
@@ -150,39 +212,9 @@ impl Index {
         }
     }
 
-    fn dispatch_rows(&mut self, run: Run<'_>) {
-        if let [event] = run.events {
-            for found in self.find(event) {
-                self.deliver(event, found, run.complete, run.complete);
-            }
-        } else {
-            self.dispatch_many(run);
-        }
-        if run.complete && !self.open.is_empty() {
-            self.close_open(&run.events[run.events.len() - 1]);
-        }
-    }
-
-    /// Which events concern which filter is known before the first frame is made, so that each filter's last one can say
-    /// that it is the last.
-    fn dispatch_many(&mut self, run: Run<'_>) {
-        let mut matches: Vec<(usize, Found)> = Vec::new();
-        let mut last_of: AHashMap<GroupKey, usize> = AHashMap::new();
-        for (i, event) in run.events.iter().enumerate() {
-            for found in self.find(event) {
-                last_of.insert(found.0, i);
-                matches.push((i, found));
-            }
-        }
-        for (i, found) in matches {
-            let last = run.complete && last_of.get(&found.0) == Some(&i);
-            self.deliver(&run.events[i], found, last, run.complete);
-        }
-    }
-
-    /// The groups that an event concerns. Evicts those that are bound to other columns than the event has.
-    fn find(&mut self, event: &Event) -> Vec<Found> {
-        let Body::Row(change) = &event.change.body else { return Vec::new() };
+    /// The groups that an event concerns. Those that are bound to other columns than it has are sent away, to read the log
+    /// from just before `start`.
+    fn find(&mut self, change: &RowChange, start: Position) -> Vec<Found> {
         // No subscription, no copy of the name.
         if self.channels.is_empty() {
             return Vec::new();
@@ -198,13 +230,12 @@ impl Index {
             }
         }
         if others {
-            self.evict(&channel, event.position, |topic| !same_table(topic.table.as_ref(), Some(&change.table)));
+            self.evict(&channel, start, |topic| !same_table(topic.table.as_ref(), Some(&change.table)));
         }
         found
     }
 
-    fn deliver(&mut self, event: &Event, (key, seen): Found, last: bool, complete: bool) {
-        let Body::Row(change) = &event.change.body else { return };
+    fn deliver(&mut self, event: &Event, change: &RowChange, (key, seen): Found, last: bool, complete: bool) {
         let Some(group) = self.groups.get_mut(key) else { return };
         for (projection, buckets) in &group.shapes {
             let body = change_body(event, change, seen, projection, last);

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::event::{Body, Event, Position};
+use super::view::stands_alone;
+use crate::event::{Body, Event, Offset, Position};
 use crate::log::{Log, ReadError};
+
+/// How many events are looked at for the one that tells whether a transaction is open.
+const LOOK_BACK: u64 = 256;
+const LOOK_BACK_BYTES: usize = 1 << 20;
 
 /// Events that follow each other in the log.
 #[derive(Debug)]
@@ -38,9 +43,30 @@ pub async fn read_piece(
     }
 }
 
-/// Whether no transaction is open after this event.
-pub(super) fn is_end(event: &Event) -> bool {
-    event.change.last || !matches!(event.change.body, Body::Row(_))
+/// Whether this is a good place to stop reading: the end of a transaction, or what stands alone.
+fn is_end(event: &Event) -> bool {
+    event.change.last || stands_alone(event)
+}
+
+/// Whether a transaction is open after `position`. `None` where the events that would tell are too many, or no longer there.
+pub async fn is_open(log: &dyn Log, position: Position) -> Option<bool> {
+    for back in [1, LOOK_BACK] {
+        let from = position.offset.0.saturating_sub(back).max(log.oldest().offset.0);
+        let events = log.read(Position { offset: Offset(from), ..position }, LOOK_BACK as usize, LOOK_BACK_BYTES).await;
+        let events = events.ok()?;
+        let reached = events.last().map_or(from, |event| event.position.offset.0);
+        let mut before = events.iter().rev().skip_while(|event| event.position > position);
+        if reached < position.offset.0 {
+            return None;
+        }
+        if let Some(event) = before.find(|event| !stands_alone(event)) {
+            return Some(!event.change.last);
+        }
+        if from == 0 {
+            return Some(false);
+        }
+    }
+    None
 }
 
 /// Roughly what an event takes in memory.

@@ -4,26 +4,37 @@
 
 use std::sync::Arc;
 
-use crate::event::{Body, Event};
+use crate::event::Event;
 
 /// A run of events that belong together.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
-    /// The events.
+    /// Rows, messages and resets of one transaction in the log's order, or one event that belongs to none.
     pub events: &'a [Arc<Event>],
     /// Whether the last one ends its transaction.
     pub complete: bool,
 }
 
-/// Cuts events into transactions, in order. The last run may be incomplete; a message or a reset stands alone.
+impl Run<'_> {
+    /// Whether it belongs to no transaction, and so neither begins nor ends one.
+    pub fn stands_alone(&self) -> bool {
+        stands_alone(&self.events[0])
+    }
+}
+
+/// Whether an event belongs to no transaction: a client's message, a NOTIFY. It may stand between two batches of a large
+/// transaction, because somebody else has appended it.
+pub fn stands_alone(event: &Event) -> bool {
+    event.change.tx == 0
+}
+
+/// Cuts events into transactions, in order. The last run may be incomplete, and so may one before an event that stands
+/// alone or before a transaction whose predecessor was never ended.
 pub fn transactions(events: &[Arc<Event>]) -> impl Iterator<Item = Run<'_>> {
     let mut rest = events;
     std::iter::from_fn(move || {
         let first = rest.first()?;
-        let (length, complete) = match &first.change.body {
-            Body::Row(_) => transaction_length(rest),
-            Body::Message(_) | Body::Reset { .. } => (1, true),
-        };
+        let (length, complete) = if stands_alone(first) { (1, true) } else { transaction_length(rest) };
         let (run, after) = rest.split_at(length);
         rest = after;
         Some(Run { events: run, complete })
@@ -33,8 +44,7 @@ pub fn transactions(events: &[Arc<Event>]) -> impl Iterator<Item = Run<'_>> {
 fn transaction_length(events: &[Arc<Event>]) -> (usize, bool) {
     let tx = events[0].change.tx;
     for (i, event) in events.iter().enumerate() {
-        let same = event.change.tx == tx && matches!(event.change.body, Body::Row(_));
-        match (same, event.change.last) {
+        match (event.change.tx == tx, event.change.last) {
             (false, _) => return (i, false),
             (true, true) => return (i + 1, true),
             (true, false) => {}
@@ -46,7 +56,7 @@ fn transaction_length(events: &[Arc<Event>]) -> (usize, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Change, Op, Position, Row, RowChange, Table, TableName};
+    use crate::event::{Body, Change, Op, Position, Row, RowChange, Table, TableName};
 
     fn events(shape: &[(u64, bool)]) -> Vec<Arc<Event>> {
         let table = Arc::new(Table { name: TableName::bare("t"), columns: vec![], key: vec![] });
@@ -73,6 +83,14 @@ mod tests {
     #[test]
     fn an_open_end_is_said() {
         check(&[(1, true), (2, false), (2, false)], &[(1, true), (2, false)]);
+    }
+
+    #[test]
+    fn what_stands_alone_neither_joins_nor_ends_a_transaction() {
+        check(
+            &[(1, false), (0, true), (1, true), (0, true), (0, true)],
+            &[(1, false), (1, true), (1, true), (1, true), (1, true)],
+        );
     }
 
     #[test]

@@ -167,17 +167,9 @@ pub fn reply(wire: Wire, message: &ServerMessage, position: Option<Position>) ->
     }
 }
 
-/// A `snapshot` frame. `head` has the columns and the key and goes into the first one.
-pub fn snapshot(
-    wire: Wire,
-    id: &str,
-    head: Option<(&[ColumnType], &[String])>,
-    table: &Table,
-    projection: &Projection,
-    rows: &[Row],
-    done: bool,
-) -> Bytes {
-    let mut body = Vec::with_capacity(64 + rows.len() * 64);
+/// A `snapshot` frame. `head` has the columns and the key and goes into the first one; `rows` is what [`rows`] has written.
+pub fn snapshot(wire: Wire, id: &str, head: Option<(&[ColumnType], &[String])>, rows: &[u8], done: bool) -> Bytes {
+    let mut body = Vec::with_capacity(64 + rows.len());
     if let Some((columns, key)) = head {
         body.extend_from_slice(b"\"columns\":");
         serde_json::to_writer(&mut body, columns).expect("names are always JSON");
@@ -185,15 +177,24 @@ pub fn snapshot(
         serde_json::to_writer(&mut body, key).expect("names are always JSON");
         body.push(b',');
     }
-    body.extend_from_slice(b"\"rows\":[");
+    body.extend_from_slice(b"\"rows\":");
+    body.extend_from_slice(rows);
+    body.extend_from_slice(if done { b",\"done\":true}" } else { b",\"done\":false}" });
+    frame(wire, "snapshot", id, None, &body)
+}
+
+/// Rows as a JSON array.
+pub fn rows(table: &Table, projection: &Projection, rows: &[Row]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + rows.len() * 64);
+    out.push(b'[');
     for (i, row) in rows.iter().enumerate() {
         if i > 0 {
-            body.push(b',');
+            out.push(b',');
         }
-        row.write_json(table, projection.columns.iter().copied(), &mut body);
+        row.write_json(table, projection.columns.iter().copied(), &mut out);
     }
-    body.extend_from_slice(if done { b"],\"done\":true}" } else { b"],\"done\":false}" });
-    frame(wire, "snapshot", id, None, &body)
+    out.push(b']');
+    out
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ pub enum Code {
     TooLarge,
     UnsupportedMediaType,
     OriginNotAllowed,
+    ChannelNotAllowed,
     TableGone,
     Unavailable,
     NotFound,

@@ -10,20 +10,20 @@ use tokio::sync::mpsc;
 use super::bound::{Bound, head};
 use super::node::Node;
 use super::order::parse_order;
-use super::read::{Broken, Follow, Frame, broken};
-use super::settle::{Unsettled, settle};
-use crate::event::{Channel, Position, Row};
+use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
+use super::settle::Unsettled;
+use super::share::{Need, Next, Reader, Taken};
+use crate::event::{Channel, Offset, Position};
 use crate::filter::Filter;
 use crate::hub::SubscriptionKey;
 use crate::protocol::encode::{self, Wire};
 use crate::protocol::{Code, GapReason, Problem, ServerMessage, SnapshotWish};
-use crate::store::{Select, Snapshot, StoreError};
+use crate::source::notify::NotHeard;
+use crate::store::{Select, StoreError};
 
 /// Events read from the log in one go.
 pub(super) const EVENTS_MAX: usize = 1024;
 pub(super) const BYTES_MAX: usize = 256 << 10;
-/// Rows of a snapshot go out in frames of about this size.
-const FRAME_BYTES: usize = 64 << 10;
 
 /// What the client asked for.
 #[derive(Debug)]
@@ -67,6 +67,19 @@ pub(super) enum Step {
 /// The session is gone, or has unsubscribed.
 struct Gone;
 
+/// Why there is no snapshot.
+enum NoSnapshot {
+    /// The others who shared it were faster.
+    FellOut,
+    Unsettled(Unsettled),
+}
+
+impl From<Unsettled> for NoSnapshot {
+    fn from(unsettled: Unsettled) -> Self {
+        Self::Unsettled(unsettled)
+    }
+}
+
 /// A step, and the subscription that it is about.
 ///
 /// In a box because the channel keeps room for 32 of them from the start: 7 kB for each connection otherwise.
@@ -77,7 +90,7 @@ type Sender = mpsc::Sender<Sent>;
 /// Runs until the hub can carry on, the subscription fails, or nobody listens.
 pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: SubscriptionKey, steps: Sender) {
     let cursor = node.log.head();
-    let follow = Follow { wish, bound: None, cursor, open: false };
+    let follow = Follow { wish, bound: None, cursor, open: false, skip: None };
     let mut way = Way { node, key, steps, follow, shown: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
@@ -107,23 +120,22 @@ impl Way {
             Err(problem) => return Ok(Err(problem)),
         };
         loop {
-            if let Some((reason, message, from)) = gap.take() {
+            if let Some(Gap { reason, message, from, tx }) = gap.take() {
                 self.say_gap(reason, message).await?;
-                if let Err(problem) = self.again(from).await? {
+                if let Err(problem) = self.again(from, tx).await? {
                     return Ok(Err(problem));
                 }
             }
             match self.read_on().await? {
                 Ok(()) => return Ok(Ok(())),
-                Err(Broken::Gap(reason, message, from)) => gap = Some((reason, message, from)),
+                Err(Broken::Gap(found)) => gap = Some(found),
                 Err(Broken::Failed(problem)) => return Ok(Err(problem)),
             }
         }
     }
 
     /// The first leg. A gap is what the rest of the way begins with.
-    #[allow(clippy::type_complexity, reason = "the gap's three parts are taken apart at once")]
-    async fn begin(&mut self, start: Start) -> Result<Result<Option<(GapReason, String, Position)>, Problem>, Gone> {
+    async fn begin(&mut self, start: Start) -> Result<Result<Option<Gap>, Problem>, Gone> {
         if let Err(problem) = self.bind_to_catalog().await {
             let quietly = matches!(start, Start::Quietly(_));
             // A table that was dropped while it was followed may be made again.
@@ -131,8 +143,13 @@ impl Way {
                 return Ok(Err(problem));
             }
         }
+        if let (Channel::Notify(name), Start::Fresh | Start::Since(_)) = (&self.follow.wish.channel, start)
+            && let Err(problem) = want(&self.node, name).await
+        {
+            return Ok(Err(problem));
+        }
         match start {
-            Start::Fresh => Ok(self.fresh().await?.map(|()| None)),
+            Start::Fresh => Ok(self.fresh(self.anything()).await?.map(|()| None)),
             Start::Quietly(position) => {
                 self.follow.set_cursor(&self.node, position).await;
                 Ok(Ok(None))
@@ -144,33 +161,31 @@ impl Way {
                     Ok(Ok(None))
                 }
                 Err(error) => match broken(error, position, &self.node) {
-                    Broken::Gap(reason, message, from) => Ok(Ok(Some((reason, message, from)))),
+                    Broken::Gap(gap) => Ok(Ok(Some(gap))),
                     Broken::Failed(problem) => Ok(Err(problem)),
                 },
             },
         }
     }
 
-    /// Begins again after a gap.
-    async fn again(&mut self, from: Position) -> Result<Result<(), Problem>, Gone> {
+    /// Begins again after a gap: with what is newer than `from`, and contains the transaction `tx`.
+    async fn again(&mut self, from: Position, tx: u64) -> Result<Result<(), Problem>, Gone> {
         match self.bind_to_catalog().await {
             Ok(()) => {}
             Err(problem) if problem.code == Code::UnknownTable => return Ok(Ok(self.without_table(from).await?)),
             Err(problem) => return Ok(Err(problem)),
         }
         if self.follow.wish.snapshot.wanted() && self.follow.bound.is_some() {
-            return self.fresh().await;
+            return self.fresh(Need { after: from, tx, shared: true }).await;
         }
-        self.follow.cursor = from;
-        self.follow.open = false;
+        self.begin_at(from);
         Ok(Ok(self.say_subscribed(false).await?))
     }
 
     /// The table is gone: an empty result, until it is made again.
     async fn without_table(&mut self, from: Position) -> Result<(), Gone> {
         self.follow.bound = None;
-        self.follow.cursor = from;
-        self.follow.open = false;
+        self.begin_at(from);
         if self.follow.wish.snapshot.wanted() {
             let id = self.follow.wish.id.clone();
             let empty = ServerMessage::Snapshot { id, columns: None, key: None, rows: Vec::new(), done: true };
@@ -179,20 +194,49 @@ impl Way {
         self.say_subscribed(false).await
     }
 
-    /// Snapshot, and the exact position that it stands for; or the head, where no snapshot is wanted.
-    async fn fresh(&mut self) -> Result<Result<(), Problem>, Gone> {
+    fn begin_at(&mut self, position: Position) {
+        self.follow.cursor = position;
         self.follow.open = false;
+        self.follow.skip = None;
+    }
+
+    /// Any snapshot will do.
+    fn anything(&self) -> Need {
+        Need { after: Position { offset: Offset(0), ..self.follow.cursor }, tx: 0, shared: true }
+    }
+
+    /// Snapshot, and the exact position that it stands for; or the head, where no snapshot is wanted.
+    async fn fresh(&mut self, mut need: Need) -> Result<Result<(), Problem>, Gone> {
         self.shown = false;
-        if !self.follow.wish.snapshot.wanted() || self.follow.bound.is_none() {
-            self.follow.cursor = self.node.hub.between().await;
+        let Some(bound) = self.follow.bound.clone().filter(|_| self.follow.wish.snapshot.wanted()) else {
+            // A NOTIFY that was heard from now on comes after the head; what the hub has not dispatched yet may say that
+            // hearing has begun, which is no gap to one who comes after that.
+            let position = match self.follow.wish.channel {
+                Channel::Notify(_) => self.node.log.head(),
+                Channel::Table(_) | Channel::Room(_) => self.node.hub.between().await,
+            };
+            self.begin_at(position);
             return Ok(Ok(self.say_subscribed(false).await?));
-        }
+        };
+        let mut bound = bound;
         for _ in 0..5 {
-            let (reason, message) = match self.snapshot().await? {
-                Ok(()) => return Ok(Ok(self.say_subscribed(false).await?)),
-                Err(Unsettled::Store(StoreError::Altered(_))) => (GapReason::Schema, "the table was altered"),
-                Err(Unsettled::Outrun) => (GapReason::Retention, "the log has moved on while rows were read"),
-                Err(Unsettled::Store(error)) => return Ok(Err(store_problem(error))),
+            let (reason, message) = match self.snapshot(&bound, need).await? {
+                Ok(Taken { settled, mark }) => {
+                    self.begin_at(settled.position);
+                    self.follow.skip = (!settled.is_clean()).then_some(Skip { mark, until: settled.until });
+                    return Ok(Ok(self.say_subscribed(false).await?));
+                }
+                Err(NoSnapshot::FellOut) => {
+                    need.shared = false;
+                    (GapReason::Retention, "rows were taken too slowly to be shared with other clients")
+                }
+                Err(NoSnapshot::Unsettled(Unsettled::Store(StoreError::Altered(_)))) => {
+                    (GapReason::Schema, "the table was altered")
+                }
+                Err(NoSnapshot::Unsettled(Unsettled::Outrun)) => {
+                    (GapReason::Retention, "the log has moved on while rows were read")
+                }
+                Err(NoSnapshot::Unsettled(Unsettled::Store(error))) => return Ok(Err(store_problem(error))),
             };
             // The rows that the client has are not those of any position.
             if std::mem::take(&mut self.shown) {
@@ -201,34 +245,33 @@ impl Way {
             if let Err(problem) = self.bind_to_catalog().await {
                 return Ok(Err(problem));
             }
+            bound = self.follow.bound.clone().unwrap_or(bound);
         }
         let message = "the table is altered, or the log moves on, faster than the table can be read";
         Ok(Err(Problem::new(Code::Unavailable, message).hint("let the log keep more: log.keep_events, log.keep_bytes")))
     }
 
-    async fn snapshot(&mut self) -> Result<Result<(), Unsettled>, Gone> {
-        let Some(bound) = self.follow.bound.clone() else { return Ok(Ok(())) };
-        let node = self.node.clone();
-        let _permit = node.snapshots.acquire().await.map_err(|_| Gone)?;
-        let select = match self.select(&bound) {
+    /// Sends the rows, and returns where they stand.
+    async fn snapshot(&mut self, bound: &Bound, need: Need) -> Result<Result<Taken, NoSnapshot>, Gone> {
+        let select = match self.select(bound) {
             Ok(select) => select,
-            Err(problem) => return Ok(Err(StoreError::Refused(problem.message).into())),
+            Err(problem) => return Ok(Err(Unsettled::from(StoreError::Refused(problem.message)).into())),
         };
-        // Read before the snapshot is: everything up to here is committed, and so in the snapshot.
-        let known = self.node.log.head();
-        let mut snapshot = match self.node.database.store.snapshot(select).await {
-            Ok(snapshot) => snapshot,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        if let Err(error) = self.send_rows(&bound, &mut snapshot).await? {
-            return Ok(Err(error.into()));
-        }
-        match settle(&self.node, known, &snapshot.mark, &snapshot.place).await {
-            Ok(position) => {
-                self.follow.cursor = position;
-                Ok(Ok(()))
+        let mut reader = Reader::begin(&self.node, select, need);
+        let (columns, key) = head(bound);
+        let mut head = Some((&columns[..], &key[..]));
+        loop {
+            match reader.next().await {
+                Next::Rows(piece) => {
+                    let wish = &self.follow.wish;
+                    let rows = piece.json(&bound.table, &bound.projection);
+                    let frame = encode::snapshot(wish.wire, &wish.id_json, head.take(), &rows, piece.done);
+                    self.shown = true;
+                    self.send(Step::Frames(vec![(None, frame)])).await?;
+                }
+                Next::End(outcome) => return Ok(outcome.map_err(NoSnapshot::from)),
+                Next::FellOut => return Ok(Err(NoSnapshot::FellOut)),
             }
-            Err(error) => Ok(Err(error)),
         }
     }
 
@@ -237,38 +280,6 @@ impl Way {
         let order_by = order_by.map_or(Ok(Vec::new()), |text| parse_order(text, &bound.table))?;
         let (table, filter) = (bound.table.clone(), bound.predicate.clone());
         Ok(Select { table, filter, order_by, limit, offset: 0 })
-    }
-
-    async fn send_rows(&mut self, bound: &Bound, snapshot: &mut Snapshot) -> Result<Result<(), StoreError>, Gone> {
-        let (columns, key) = head(bound);
-        let mut head = Some((&columns[..], &key[..]));
-        let mut rows: Vec<Row> = Vec::new();
-        let mut bytes = 0;
-        loop {
-            let chunk = match snapshot.rows.recv().await {
-                Some(Ok(chunk)) => Some(chunk),
-                Some(Err(error)) => return Ok(Err(error)),
-                None => None,
-            };
-            let done = chunk.is_none();
-            for row in chunk.into_iter().flatten() {
-                bytes += row.weight();
-                rows.push(row);
-            }
-            if done || bytes >= FRAME_BYTES {
-                let wish = &self.follow.wish;
-                let table = &bound.table;
-                let frame =
-                    encode::snapshot(wish.wire, &wish.id_json, head.take(), table, &bound.projection, &rows, done);
-                self.shown = true;
-                self.send(Step::Frames(vec![(None, frame)])).await?;
-                rows.clear();
-                bytes = 0;
-            }
-            if done {
-                return Ok(Ok(()));
-            }
-        }
     }
 
     async fn bind_to_catalog(&mut self) -> Result<(), Problem> {
@@ -285,7 +296,8 @@ impl Way {
     /// Reads the log until the hub is near.
     async fn read_on(&mut self) -> Result<Result<(), Broken>, Gone> {
         // A snapshot may be newer than what the hub has dispatched; to join now would repeat what lies between.
-        self.node.hub.reached(self.follow.cursor).await;
+        let beyond = self.follow.skip.as_ref().map_or(self.follow.cursor, |skip| skip.until);
+        self.node.hub.reached(beyond.max(self.follow.cursor)).await;
         loop {
             let until = self.node.hub.dispatched();
             let (frames, broken) = self.follow.read(&self.node, until).await;
@@ -296,7 +308,9 @@ impl Way {
                 return Ok(Err(broken));
             }
             let now = self.node.hub.dispatched();
-            if now.offset.0.saturating_sub(self.follow.cursor.offset.0) < EVENTS_MAX as u64 / 4 {
+            let near = now.offset.0.saturating_sub(self.follow.cursor.offset.0) < EVENTS_MAX as u64 / 4;
+            // The hub skips nothing.
+            if near && self.follow.cursor >= beyond {
                 return Ok(Ok(()));
             }
         }
@@ -321,6 +335,23 @@ impl Way {
     async fn send(&self, step: Step) -> Result<(), Gone> {
         self.steps.send(Box::new((self.key, step))).await.map_err(|_| Gone)
     }
+}
+
+/// Returns when a NOTIFY channel is heard.
+async fn want(node: &Node, name: &str) -> Result<(), Problem> {
+    let Some(ears) = &node.database.ears else {
+        let problem = Problem::new(Code::BadChannel, "the database has no NOTIFY channels: they are PostgreSQL's");
+        return Err(problem.hint("use a channel such as `room:lobby`, or `table:orders`"));
+    };
+    ears.want(name).await.map_err(|error| {
+        let message = error.to_string();
+        match error {
+            NotHeard::NotAllowed => Problem::new(Code::ChannelNotAllowed, message)
+                .hint("name the channel in `postgres.notify`, or a pattern for it in `postgres.notify_allow`"),
+            NotHeard::Name(_) => Problem::new(Code::BadChannel, message),
+            NotHeard::Unavailable(_) => Problem::new(Code::Unavailable, message).hint("try again in a moment"),
+        }
+    })
 }
 
 /// A store's error as a client sees it.

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use super::settle::Shown;
+use super::share::Sharing;
 use crate::hub::{Closing, Hub, Queue, SessionKey};
 use crate::ingest::Ingest;
 use crate::log::Log;
 use crate::protocol::{Code, Problem};
+use crate::source::notify::Ears;
 use crate::store::Store;
 
 /// What a client may cost. Each has its own error.
@@ -66,6 +69,8 @@ pub struct Database {
     pub store: Arc<dyn Store>,
     /// Whose place in the log tells how far its changes have come.
     pub source: Arc<str>,
+    /// Asks for NOTIFY channels to be heard, where the database has any.
+    pub ears: Option<Arc<Ears>>,
 }
 
 /// What all sessions share.
@@ -82,6 +87,10 @@ pub struct Node {
     pub limits: Limits,
     /// Bounds the snapshots that are read at the same time.
     pub snapshots: Semaphore,
+    /// Snapshots that several subscriptions take.
+    pub(super) sharing: Sharing,
+    /// What the snapshots so far have shown of the log.
+    pub(super) shown: Mutex<Option<Shown>>,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
     /// Nobody is let in any more.
@@ -116,6 +125,8 @@ impl Node {
             ingest,
             limits,
             snapshots,
+            sharing: Sharing::default(),
+            shown: Mutex::default(),
             sessions,
             next_session: AtomicU64::new(1),
             draining: AtomicBool::new(false),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::bound::Bound;
 use super::follow::{BYTES_MAX, EVENTS_MAX, Wish};
 use super::node::Node;
-use crate::event::{Body, Channel, Event, Offset, Position, ResetCause, Table, TableName};
-use crate::hub::{Interest, Run, commit, read_piece, seen, transactions};
+use crate::event::{Body, Channel, Event, Mark, Offset, Position, ResetCause, Table, TableName};
+use crate::hub::{Interest, Run, commit, is_open, read_piece, seen, stands_alone, transactions};
 use crate::log::ReadError;
 use crate::protocol::encode::{self, Projection};
 use crate::protocol::{Code, GapReason, Problem};
@@ -26,13 +26,42 @@ pub(super) struct Follow {
     pub(super) cursor: Position,
     /// Part of a transaction was sent whose end is still to come.
     pub(super) open: bool,
+    /// What is passed over because the snapshot has shown it.
+    pub(super) skip: Option<Skip>,
+}
+
+/// Transactions that stand in the log after one that a snapshot does not contain, although it contains them.
+#[derive(Debug, Clone)]
+pub(super) struct Skip {
+    /// What the snapshot contains.
+    pub(super) mark: Mark,
+    /// Nothing that it contains comes after this.
+    pub(super) until: Position,
+}
+
+impl Skip {
+    fn covers(&self, event: &Event) -> bool {
+        event.position <= self.until && !stands_alone(event) && self.mark.contains(event.change.tx)
+    }
+}
+
+/// Why what the client holds cannot be continued.
+#[derive(Debug)]
+pub(super) struct Gap {
+    pub(super) reason: GapReason,
+    /// For people.
+    pub(super) message: String,
+    /// Where one goes on who wants no snapshot.
+    pub(super) from: Position,
+    /// The transaction that a fresh snapshot must contain; 0 where there is none.
+    pub(super) tx: u64,
 }
 
 /// Why reading the log stopped short.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// The client has to begin again; the position to go on from when it wants no snapshot.
-    Gap(GapReason, String, Position),
+    /// The client has to begin again.
+    Gap(Gap),
     /// The subscription cannot go on.
     Failed(Problem),
 }
@@ -59,15 +88,9 @@ impl Follow {
     /// Begins after `position`, which may be in the middle of a transaction.
     pub(super) async fn set_cursor(&mut self, node: &Node, position: Position) {
         self.cursor = position;
-        self.open = false;
-        if position.offset.0 == 0 {
-            return;
-        }
-        let before = Position { offset: Offset(position.offset.0 - 1), ..position };
-        if let Ok(events) = node.log.read(before, 1, 1).await {
-            self.open =
-                events.first().is_some_and(|event| matches!(event.change.body, Body::Row(_)) && !event.change.last);
-        }
+        // Where it is not known, the end of a transaction that nobody has begun may be said.
+        self.open =
+            matches!(self.wish.channel, Channel::Table(_)) && is_open(&*node.log, position).await != Some(false);
     }
 
     /// Reads some of the log after the cursor, and not beyond `until`. Dropping the future loses nothing.
@@ -99,22 +122,38 @@ impl Follow {
     }
 
     fn take(&mut self, run: Run<'_>, node: &Node, frames: &mut Vec<Frame>) -> Result<(), Broken> {
-        match (&self.wish.channel, &run.events[0].change.body) {
-            (Channel::Room(_) | Channel::Notify(_), Body::Message(message)) if message.channel == self.wish.channel => {
-                let event = &run.events[0];
+        if self.skip.as_ref().is_some_and(|skip| skip.covers(&run.events[0])) {
+            return Ok(());
+        }
+        let reset = run.events.iter().position(|event| self.is_reset(event));
+        // What comes before the reset is told, and is not the end of anything.
+        let before = reset.map_or(run, |i| Run { events: &run.events[..i], complete: false });
+        match &self.wish.channel {
+            Channel::Table(_) => self.take_rows(before, node, frames)?,
+            Channel::Room(_) | Channel::Notify(_) => self.take_messages(before, frames),
+        }
+        let Some(event) = reset.map(|i| &run.events[i]) else { return Ok(()) };
+        let Body::Reset { cause, reason, .. } = &event.change.body else { return Ok(()) };
+        let gap = match cause {
+            ResetCause::Altered => GapReason::Schema,
+            ResetCause::Missed => GapReason::Source,
+        };
+        self.cursor = Position { offset: Offset(event.position.offset.0 - 1), ..event.position };
+        Err(Broken::Gap(Gap { reason: gap, message: reason.to_string(), from: event.position, tx: event.change.tx }))
+    }
+
+    fn is_reset(&self, event: &Event) -> bool {
+        matches!(&event.change.body, Body::Reset { channel, .. } if self.concerns(channel))
+    }
+
+    fn take_messages(&mut self, run: Run<'_>, frames: &mut Vec<Frame>) {
+        for event in run.events {
+            if let Body::Message(message) = &event.change.body
+                && message.channel == self.wish.channel
+            {
                 let body = encode::message_body(message, Some(event.position), event.change.time_ms);
                 frames.push(self.frame("message", event, &body));
-                Ok(())
             }
-            (_, Body::Reset { channel, cause, reason }) if self.concerns(channel) => {
-                let gap = match cause {
-                    ResetCause::Altered => GapReason::Schema,
-                    ResetCause::Missed => GapReason::Source,
-                };
-                Err(Broken::Gap(gap, reason.to_string(), run.events[0].position))
-            }
-            (Channel::Table(_), Body::Row(_)) => self.take_rows(run, node, frames),
-            _ => Ok(()),
         }
     }
 
@@ -147,6 +186,9 @@ impl Follow {
             let body = encode::change_body(event, change, seen, &projection, run.complete && i + 1 == count);
             frames.push(self.frame("change", event, &body));
         }
+        if run.events.is_empty() || run.stands_alone() {
+            return Ok(());
+        }
         if run.complete {
             if count == 0 && self.open {
                 let event = &run.events[run.events.len() - 1];
@@ -164,7 +206,8 @@ impl Follow {
         match &mut self.bound {
             None => {
                 let before = Position { offset: Offset(at.offset.0 - 1), ..at };
-                return Err(Broken::Gap(GapReason::Schema, "the table was made again".into(), before));
+                let message = "the table was made again".into();
+                return Err(Broken::Gap(Gap { reason: GapReason::Schema, message, from: before, tx: 0 }));
             }
             Some(bound) if Arc::ptr_eq(&bound.table, table) => {}
             Some(bound) if bound.table == *table => bound.table = table.clone(),
@@ -188,11 +231,11 @@ pub(super) fn broken(error: ReadError, asked: Position, node: &Node) -> Broken {
         }
         ReadError::Gap { .. } if asked.epoch != oldest.epoch => {
             let message = format!("the log began anew; position {asked} is of an earlier one");
-            Broken::Gap(GapReason::Epoch, message, oldest)
+            Broken::Gap(Gap { reason: GapReason::Epoch, message, from: oldest, tx: 0 })
         }
         ReadError::Gap { asked, oldest, head } => {
             let message = format!("position {asked} is not in the log, which goes from {oldest} to {head}");
-            Broken::Gap(GapReason::Retention, message, oldest)
+            Broken::Gap(Gap { reason: GapReason::Retention, message, from: oldest, tx: 0 })
         }
     }
 }

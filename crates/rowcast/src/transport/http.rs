@@ -19,7 +19,7 @@ use crate::filter::{Filter, Predicate};
 use crate::ingest::Format;
 use crate::protocol::{Code, Problem};
 use crate::session::requests::{failure_problem, publish_message};
-use crate::session::{Node, parse_names, parse_order, projection, settle, store_problem, unknown_column};
+use crate::session::{Begun, Node, history, parse_names, parse_order, projection, store_problem, unknown_column};
 use crate::store::{Select, SeriesQuery};
 
 /// The most buckets of a series.
@@ -82,10 +82,9 @@ pub(super) async fn rows(
         table: table.clone(),
     };
     let _permit = node.snapshots.acquire().await.map_err(|_| shutting_down())?;
-    let known = node.log.head();
-    let mut snapshot = node.database.store.snapshot(select).await.map_err(store_problem)?;
+    let mut begun = Begun::begin(node, &select, 0, |_| ()).await.map_err(Problem::from)?;
     let mut body = vec![b'['];
-    while let Some(chunk) = snapshot.rows.recv().await {
+    while let Some(chunk) = begun.snapshot.rows.recv().await {
         for row in chunk.map_err(store_problem)? {
             if body.len() > 1 {
                 body.push(b',');
@@ -94,7 +93,7 @@ pub(super) async fn rows(
         }
     }
     body.push(b']');
-    let position = settle(node, known, &snapshot.mark, &snapshot.place).await.map_err(Problem::from)?;
+    let position = begun.settle(node).await.map_err(Problem::from)?.position;
     Ok(([(header::CONTENT_TYPE, "application/json"), (POSITION, &position.to_string())], body).into_response())
 }
 
@@ -128,11 +127,9 @@ pub(super) async fn series(
     let table = find_table(node, name).await?;
     let query = series_query(node, table, query)?;
     let _permit = node.snapshots.acquire().await.map_err(|_| shutting_down())?;
-    let known = node.log.head();
-    let history = node.database.store.series(query).await.map_err(store_problem)?;
-    let position = settle(node, known, &history.mark, &history.place).await.map_err(Problem::from)?;
+    let (history, settled) = history(node, query).await.map_err(Problem::from)?;
     let mut answer = serde_json::to_value(&history.series).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
-    answer["position"] = json!(position.to_string());
+    answer["position"] = json!(settled.position.to_string());
     Ok(Json(answer).into_response())
 }
 

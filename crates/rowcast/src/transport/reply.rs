@@ -40,7 +40,7 @@ fn status(code: Code) -> StatusCode {
         Code::TableGone => StatusCode::GONE,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::OriginNotAllowed => StatusCode::FORBIDDEN,
+        Code::OriginNotAllowed | Code::ChannelNotAllowed => StatusCode::FORBIDDEN,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::TooManySubscriptions => StatusCode::TOO_MANY_REQUESTS,
         Code::TooManyConnections | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -70,6 +70,35 @@ impl World {
         Change { tx, last, time_ms: 0, body: Body::Row(row) }
     }
 
+    fn listen(&self, session: u64, room: &str) -> Arc<Queue> {
+        let interest = Interest {
+            channel: Channel::Room(room.into()),
+            table: None,
+            predicate: None,
+            projection: Arc::new(Projection { columns: [].into(), old: false }),
+            wire: Wire::WebSocket,
+            id: "\"s\"".into(),
+        };
+        let queue = Arc::new(Queue::new(1 << 24));
+        self.hub.join(&queue, SessionKey(session), SubscriptionKey(0), interest, false);
+        queue
+    }
+
+    /// A message to room `r`; of no transaction where `tx` is 0.
+    fn say(&self, tx: u64, event: &str, last: bool) -> Change {
+        let message = Message { channel: Channel::Room("r".into()), event: event.into(), json: "null".into() };
+        Change { tx, last, time_ms: 0, body: Body::Message(message) }
+    }
+
+    fn reset(&self, tx: u64, table: &str, last: bool) -> Change {
+        let body = Body::Reset {
+            channel: Channel::Table(TableName::bare(table)),
+            cause: ResetCause::Altered,
+            reason: "the table was truncated".into(),
+        };
+        Change { tx, last, time_ms: 0, body }
+    }
+
     async fn append(&self, changes: Vec<Change>) {
         let head = self.log.append(Batch { origin: None, changes }).await.expect("a log in memory takes all");
         self.hub.reached(head).await;
@@ -83,6 +112,7 @@ fn heard(queue: &Queue) -> String {
         ItemKind::Frame(_, frame) | ItemKind::Ephemeral(frame) => match serde_json::from_slice(&frame) {
             Ok(ServerMessage::Change { row, last, .. }) => format!("{}{}", row["id"], if last { "!" } else { "" }),
             Ok(ServerMessage::Commit { .. }) => "commit".to_owned(),
+            Ok(ServerMessage::Message { event, .. }) => event,
             other => format!("{other:?}"),
         },
     };
@@ -243,4 +273,97 @@ async fn a_beginning_is_never_in_the_midst_of_a_transaction() {
     world.log.append(Batch { origin: None, changes: part }).await.expect("appended");
     world.hub.reached(Position { offset: Offset(4_096), ..before }).await;
     assert_eq!(world.hub.between().await, before);
+}
+
+#[tokio::test]
+async fn rows_messages_and_resets_of_a_transaction_are_one() {
+    let world = world();
+    let (all, first, room) = (world.join(1, None), world.join(2, Some("id = 1")), world.listen(3, "r"));
+    let changes = vec![
+        world.insert(1, 1, 0, false),
+        world.say(1, "a", false),
+        world.reset(1, "another", false),
+        world.insert(1, 2, 0, false),
+        world.say(1, "b", true),
+    ];
+    world.append(changes).await;
+    world.append(vec![world.insert(2, 3, 0, true)]).await;
+    assert_eq!(heard(&all), "1 2! 3!");
+    assert_eq!(heard(&first), "1!");
+    assert_eq!(heard(&room), "a b");
+    assert_eq!(world.hub.between().await, world.log.head());
+}
+
+#[tokio::test]
+async fn a_transaction_that_ends_with_a_message_waits_for_it() {
+    let world = world();
+    let (all, room) = (world.join(1, None), world.listen(2, "r"));
+    let part = vec![world.insert(1, 1, 0, false), world.say(1, "a", false)];
+    world.log.append(Batch { origin: None, changes: part }).await.expect("appended");
+    tokio::task::yield_now().await;
+    assert_eq!((heard(&all), heard(&room)), (String::new(), String::new()));
+    world.append(vec![world.say(1, "b", true)]).await;
+    assert_eq!((heard(&all), heard(&room)), ("1!".to_owned(), "a b".to_owned()));
+}
+
+#[tokio::test]
+async fn who_is_sent_away_within_a_transaction_reads_all_of_it_for_itself() {
+    let world = world();
+    let (all, room) = (world.join(1, None), world.listen(2, "r"));
+    let before = world.log.head();
+    let changes = vec![
+        world.insert(1, 1, 0, false),
+        world.say(1, "a", false),
+        world.reset(1, "t", false),
+        world.insert(1, 2, 0, true),
+    ];
+    world.append(changes).await;
+    let items = all.take(usize::MAX).items;
+    assert_eq!(items.len(), 1);
+    assert!(matches!(items[0].kind, ItemKind::Evicted(position) if position == before), "{items:?}");
+    assert_eq!(heard(&room), "a");
+}
+
+#[tokio::test]
+async fn a_message_of_nobodys_transaction_neither_waits_for_an_open_one_nor_ends_it() {
+    let world = world();
+    let (all, first, room) = (world.join(1, None), world.join(2, Some("id = 1")), world.listen(3, "r"));
+    let begin = world.log.head();
+    world.append(vec![world.insert(7, 1, 0, false), world.insert(7, 2, 0, false), world.say(0, "m", true)]).await;
+    assert_eq!(heard(&room), "m");
+    assert_eq!((heard(&all), heard(&first)), ("1 2".to_owned(), "1".to_owned()));
+    let joined = world.join(4, None);
+    assert_eq!(world.hub.between().await, begin, "the transaction is still open");
+    world.append(vec![world.say(0, "n", true), world.insert(7, 3, 0, true), world.say(0, "o", true)]).await;
+    assert_eq!((heard(&all), heard(&first)), ("3!".to_owned(), "commit".to_owned()));
+    assert_eq!((heard(&room), heard(&joined)), ("n o".to_owned(), "3!".to_owned()));
+    assert_eq!(world.hub.between().await, world.log.head());
+}
+
+#[tokio::test]
+async fn a_source_that_begins_anew_leaves_no_transaction_open() {
+    let world = world();
+    world.append(vec![world.insert(7, 1, 0, false), world.say(0, "m", true)]).await;
+    world.append(vec![world.reset(0, "t", true)]).await;
+    assert_eq!(world.hub.between().await, world.log.head());
+}
+
+#[tokio::test]
+async fn what_is_open_at_a_position_is_known_behind_what_stands_alone() {
+    let world = world();
+    let open = |position| {
+        let log = world.log.clone();
+        async move { rowcast::hub::is_open(&*log, position).await }
+    };
+    assert_eq!(open(world.log.head()).await, Some(false), "an empty log");
+    world.append(vec![world.say(0, "m", true)]).await;
+    assert_eq!(open(world.log.head()).await, Some(false), "nothing but a message");
+    world.append(vec![world.insert(7, 1, 0, false), world.say(0, "m", true), world.say(0, "m", true)]).await;
+    let within = world.log.head();
+    world.append(vec![world.insert(7, 2, 0, true), world.say(0, "m", true)]).await;
+    assert_eq!(open(within).await, Some(true));
+    assert_eq!(open(world.log.head()).await, Some(false));
+    let many = (0..1000).map(|_| world.say(0, "m", true)).collect();
+    world.append(many).await;
+    assert_eq!(open(world.log.head()).await, None, "too far back to be looked for");
 }

@@ -4,7 +4,7 @@ use sqlparser::tokenizer::{Token, Word};
 
 use super::super::error::{FilterError, Span};
 use super::super::expr::{Expr, Kind, Literal, Part, Step};
-use super::super::{DEPTH_MAX, json};
+use super::super::{DEPTH_MAX, path};
 use super::Grammar;
 use super::refuse::{refuse, refuse_subquery, refuse_word};
 
@@ -166,7 +166,7 @@ impl Grammar<'_> {
                 // -0 is 0 to SQLite.
                 Ok(vec![if negative && position > 0 { Step::FromEnd(position) } else { Step::Index(position) }])
             }
-            Token::SingleQuotedString(text) if !negative => json::parse_path(&text).ok_or_else(|| wrong(span)),
+            Token::SingleQuotedString(text) if !negative => path::parse_path(&text).ok_or_else(|| wrong(span)),
             _ => Err(wrong(span)),
         }
     }
@@ -178,7 +178,7 @@ fn number(digits: &str, negative: bool) -> Option<Literal> {
     if let Ok(n) = text.parse() {
         return Some(Literal::Int(n));
     }
-    text.parse().ok().map(Literal::Real)
+    text.parse().ok().map(|value| Literal::Real { value, digits: text })
 }
 
 /// The 64 bits that the digits spell, the highest being the sign.
@@ -193,7 +193,7 @@ fn hex_integer_literal(digits: &str, negative: bool) -> Option<Literal> {
     Some(match n.checked_neg() {
         _ if !negative => Literal::Int(n),
         Some(n) => Literal::Int(n),
-        None => Literal::Real(-(n as f64)),
+        None => Literal::Real { value: -(n as f64), digits: n.unsigned_abs().to_string() },
     })
 }
 

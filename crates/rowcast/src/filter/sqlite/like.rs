@@ -11,7 +11,7 @@ pub(super) const PATTERN_CHARS_MAX: usize = 1000;
 
 /// A pattern, ready to match.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Pattern {
+pub(in super::super) struct Pattern {
     /// As it was written, for the database.
     pub(super) text: Arc<str>,
     pub(super) escape: Option<char>,

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::super::expr::Step;
 use super::affinity::{Affinity, Cast};
-use super::expr::Step;
 use super::json;
 use super::scalar::{Constant, Scalar};
 use crate::event::{Row, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Operand {
+pub(in super::super) enum Operand {
     Constant(Constant),
     Column(Column),
     Json(Arc<Element>),
@@ -17,7 +17,7 @@ pub(super) enum Operand {
 
 /// A column of the table that the filter is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Column {
+pub(in super::super) struct Column {
     pub(super) index: usize,
     pub(super) name: Arc<str>,
     pub(super) affinity: Affinity,
@@ -25,7 +25,7 @@ pub(super) struct Column {
 
 /// An element of a column's JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Element {
+pub(in super::super) struct Element {
     pub(super) column: Column,
     pub(super) path: Vec<Step>,
     /// As an SQL value, and not as JSON.
@@ -34,7 +34,7 @@ pub(super) struct Element {
 
 /// A side of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Side {
+pub(in super::super) struct Side {
     pub(super) operand: Operand,
     cast: Cast,
 }

@@ -10,7 +10,7 @@ use super::scalar::{Constant, Scalar};
 
 /// What a column prefers to hold. INTEGER, REAL and NUMERIC compare alike and are one here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Affinity {
+pub(in super::super) enum Affinity {
     Text,
     Numeric,
     /// No preference, which is still a column's.
@@ -22,7 +22,7 @@ pub(super) enum Affinity {
 
 /// What happens to a value before it is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Cast {
+pub(in super::super) enum Cast {
     Keep,
     /// Text that is a number becomes one.
     Number,

@@ -81,7 +81,7 @@ fn order_exactly(a: i64, b: f64) -> Ordering {
 
 /// A value that a filter or the claims say.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Constant {
+pub(in super::super) enum Constant {
     Null,
     Int(i64),
     Real(Real),
@@ -91,7 +91,7 @@ pub(super) enum Constant {
 
 /// A double that can be hashed: never NaN, and 0 has no sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Real(u64);
+pub(in super::super) struct Real(u64);
 
 impl Real {
     pub(super) fn get(self) -> f64 {
@@ -102,19 +102,6 @@ impl Real {
 impl Constant {
     pub(super) fn real(x: f64) -> Self {
         if x.is_nan() { Constant::Null } else { Constant::Real(Real((x + 0.0).to_bits())) }
-    }
-
-    /// `None` for a column that was not sent.
-    pub(super) fn of(value: &Value) -> Option<Self> {
-        Some(match value {
-            Value::Text(text) | Value::Json(text) => Constant::Text(text.clone()),
-            Value::Bytes(bytes) => Constant::Blob(bytes.clone()),
-            other => match Scalar::of(other)? {
-                Scalar::Int(n) => Constant::Int(n),
-                Scalar::Real(x) => Constant::real(x),
-                _ => Constant::Null,
-            },
-        })
     }
 
     #[inline]
@@ -148,15 +135,6 @@ impl Constant {
         Some(value.order(&self.scalar()))
     }
 
-    /// The one spelling of all constants that are equal to this one: a double that is an integer becomes one.
-    pub(super) fn key(self) -> Option<Self> {
-        match self {
-            Constant::Null => None,
-            Constant::Real(x) => Some(integer(x.get()).map_or(self, Constant::Int)),
-            other => Some(other),
-        }
-    }
-
     pub(super) fn to_value(&self) -> Value {
         match self {
             Constant::Null => Value::Null,
@@ -168,14 +146,8 @@ impl Constant {
     }
 }
 
-fn integer(x: f64) -> Option<i64> {
-    let n = x as i64;
-    (order_exactly(n, x) == Ordering::Equal).then_some(n)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Key;
     use super::*;
 
     #[test]
@@ -187,18 +159,5 @@ mod tests {
         assert_eq!(order(-1, -1.5), Ordering::Greater);
         assert_eq!(order(0, -0.0), Ordering::Equal);
         assert_eq!(order(5, f64::INFINITY), Ordering::Less);
-    }
-
-    #[test]
-    fn equal_values_have_equal_keys() {
-        let key = |value| Key::of(&value);
-        assert_eq!(key(Value::Int(1)), key(Value::Real(1.0)));
-        assert_eq!(key(Value::Int(0)), key(Value::Real(-0.0)));
-        assert_eq!(key(Value::Int(i64::MIN)), key(Value::Real(-9_223_372_036_854_775_808.0)));
-        assert_ne!(key(Value::Int(i64::MAX)), key(Value::Real(9_223_372_036_854_775_807.0)));
-        assert_ne!(key(Value::Int(1)), key(Value::Text("1".into())));
-        assert_eq!(key(Value::Null), None);
-        assert_eq!(key(Value::Unchanged), None);
-        assert_eq!(key(Value::Real(f64::NAN)), None);
     }
 }
