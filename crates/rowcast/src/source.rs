@@ -63,6 +63,8 @@ pub struct SourceStatus {
     pub tables: Vec<String>,
     /// What is wrong at the moment, in a sentence that says what to do.
     pub problem: Option<String>,
+    /// Bytes of the database's own log that it may keep for us: from there on somebody is warned, or the slot given up.
+    pub wal_budget: Option<u64>,
 }
 
 /// Why a source cannot go on, by what should happen next.
@@ -86,4 +88,16 @@ pub enum SourceError {
         #[source]
         cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+}
+
+impl SourceError {
+    /// It may work when tried again.
+    pub(crate) fn retry(message: impl Into<String>) -> Self {
+        Self::Retry { message: message.into(), cause: None }
+    }
+
+    /// A person has to change something first.
+    pub(crate) fn stop(message: impl Into<String>) -> Self {
+        Self::Stop { message: message.into(), cause: None }
+    }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rowcast::event::{Body, Change, Channel, Op, Place, Row, Value};
+use rowcast::event::{Body, Change, Channel, Op, Place, Row, TableName, Value};
 use rowcast::source::Source;
 
 /// A database of some kind, made for one test.
@@ -120,12 +120,17 @@ pub(crate) fn text(change: &Change) -> String {
     match &change.body {
         Body::Row(row) => {
             let rows: Vec<String> = row.old.iter().chain(&row.new).map(row_text).collect();
-            format!("{} {} {}", row.op.as_str(), row.table.name, rows.join(" "))
+            format!("{} {} {}", row.op.as_str(), name(&row.table.name), rows.join(" "))
         }
-        Body::Reset { channel: Channel::Table(table), .. } => format!("reset {table}"),
+        Body::Reset { channel: Channel::Table(table), .. } => format!("reset {}", name(table)),
         Body::Reset { channel, .. } => format!("reset {channel}"),
         Body::Message(message) => format!("message {}", message.channel),
     }
+}
+
+/// A table's name without its schema, which not every database has.
+fn name(table: &TableName) -> TableName {
+    TableName::bare(&table.name)
 }
 
 pub(crate) fn row_text(row: &Row) -> String {

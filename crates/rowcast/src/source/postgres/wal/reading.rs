@@ -1,0 +1,429 @@
+//! A stream that runs: messages in, batches out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::AHashSet;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::task::coop::unconstrained;
+use tokio::time::{Instant, sleep_until};
+use tokio_postgres::Client;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::batch::{Collected, Torn};
+use super::begin::{Begin, Begun};
+use super::message::Logical;
+use super::shared::{Look, Shared};
+use super::tables::Known;
+use super::watch::{note_tables, watch};
+use crate::event::{Batch, Body, Channel, Place, ResetCause, RowChange, TableName};
+use crate::postgres::wire::{Frame, Replication, WireError};
+use crate::postgres::{Live, Lsn, Types, WalPlace};
+use crate::source::SourceError;
+use crate::source::postgres::now_ms;
+use crate::source::postgres::pgoutput::{Malformed, Message, Relation, Relations, parse};
+use crate::source::postgres::spool;
+use crate::source::postgres::transaction::{Begun as Transaction, Step, Transactions, full_number};
+
+/// How often the place moves on when nothing happens and nobody waits for it.
+const IDLE: Duration = Duration::from_secs(1);
+/// How soon the server is asked again how far it is, at first and at last.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(3), Duration::from_secs(1));
+
+/// What reading comes to.
+pub(super) enum Next {
+    Batch(Batch),
+    /// The slot has to be made anew, for this reason.
+    GivenUp(String),
+}
+
+/// One reading of the stream.
+pub(super) struct Reading {
+    wire: Replication,
+    /// Asked for types and keys.
+    client: Client,
+    live: Arc<Live>,
+    shared: Arc<Shared>,
+    types: Arc<Types>,
+    transactions: Transactions,
+    relations: Relations,
+    /// Those that were described since their last row.
+    fresh: AHashSet<u32>,
+    known: Known,
+    collected: Collected,
+    /// What comes before everything.
+    first: Option<Batch>,
+    frame: Option<Frame>,
+    /// A message that is being understood; whether it was sent before its transaction's commit.
+    message: Option<(Bytes, bool)>,
+    /// A transaction that was sent before its commit, and its end.
+    whole: Option<(spool::Reading, Lsn)>,
+    /// The transaction was read before.
+    skips: bool,
+    look: Option<Look>,
+    asking: Option<Asking>,
+    /// The server waits for the place to move on.
+    urgent: bool,
+    handed_out: Instant,
+    publication: String,
+    publications: Vec<String>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+/// Somebody waits for the place to move on.
+struct Asking {
+    again: Instant,
+    pause: Duration,
+}
+
+impl Reading {
+    /// Reads what has begun, for a log that stands at `place`.
+    pub(super) fn new(name: Arc<str>, begin: Begin, begun: Begun, place: Option<Place>, live: Arc<Live>) -> Self {
+        let Begun { wire, client, at, first, captured, seen } = begun;
+        let settings = &begin.settings;
+        let mut collected = Collected::new(name, place, at, settings);
+        let first = first.map(|changes| collected.begin_with(changes));
+        // A stream that begins now brings nothing from before the tables were looked at.
+        let (known, look) = match &first {
+            Some(_) => (Known::all(&captured), None),
+            None => (Known::default(), Some(Look { at: seen, captured: captured.clone(), ..Look::default() })),
+        };
+        begin.shared.tell(|status| note_tables(status, &captured));
+        let folder = settings.spool.clone().unwrap_or_else(std::env::temp_dir);
+        let reading = Self {
+            wire,
+            client,
+            live,
+            shared: begin.shared.clone(),
+            types: begin.types.clone(),
+            transactions: Transactions::new(settings.transaction_memory, folder),
+            relations: Relations::default(),
+            fresh: AHashSet::new(),
+            known,
+            collected,
+            first,
+            frame: None,
+            message: None,
+            whole: None,
+            skips: false,
+            look,
+            asking: None,
+            urgent: false,
+            handed_out: Instant::now(),
+            publication: settings.publication.clone(),
+            publications: captured.publications.clone(),
+            _watch: AbortOnDropHandle::new(tokio::spawn(watch(begin, captured))),
+        };
+        reading.tell();
+        reading
+    }
+
+    /// What comes next. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Next, SourceError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Next::Batch(first));
+        }
+        loop {
+            if self.collected.is_full() {
+                return Ok(self.hand_out(Collected::take));
+            }
+            match self.advance().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(Trouble::Source(error)) => return Err(error),
+                Err(Trouble::GiveUp(reason)) => return Ok(Next::GivenUp(reason)),
+            }
+            if let Some(reason) = self.look_around() {
+                return Ok(Next::GivenUp(reason));
+            }
+            if self.collected.has_complete() {
+                return Ok(self.hand_out(Collected::take));
+            }
+            if self.collected.has_moved() && (self.urgent || self.asking.is_some() || self.handed_out.elapsed() >= IDLE)
+            {
+                return Ok(self.hand_out(Collected::take_place));
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// The log has everything up to `place` safe.
+    pub(super) fn confirm(&self, place: WalPlace) {
+        self.wire.confirm(place.lsn);
+    }
+
+    fn hand_out(&mut self, take: fn(&mut Collected) -> Batch) -> Next {
+        let batch = take(&mut self.collected);
+        self.handed_out = Instant::now();
+        self.urgent = false;
+        self.tell();
+        Next::Batch(batch)
+    }
+
+    fn tell(&self) {
+        let place = self.collected.at();
+        self.shared.tell(|status| status.place = Some(place.to_string()));
+    }
+
+    /// Understands one message, if there is one without waiting for the server.
+    async fn advance(&mut self) -> Result<bool, Trouble> {
+        if self.message.is_some() {
+            self.understand().await?;
+            return Ok(true);
+        }
+        if let Some((reading, end)) = &mut self.whole {
+            let end = *end;
+            match reading.next().map_err(|error| retry("what was kept of a large transaction cannot be read", error))? {
+                Some(message) => self.message = Some((message, true)),
+                None => {
+                    self.whole = None;
+                    self.commit(end);
+                }
+            }
+            return Ok(true);
+        }
+        if self.frame.is_none() {
+            // Else a whole batch would be read in slices as small as the runtime's patience.
+            match unconstrained(self.wire.next()).now_or_never() {
+                None => return Ok(false),
+                Some(frame) => self.frame = Some(frame.map_err(|error| self.stream_failed(error))?),
+            }
+        }
+        match self.frame.take() {
+            Some(Frame::Data { bytes, .. }) => self.take(bytes)?,
+            Some(Frame::KeepAlive { end, reply }) if self.transactions.is_between() => {
+                self.collected.idle(end);
+                // A server that shuts down waits until we have everything, and asks.
+                self.urgent |= reply;
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, bytes: Bytes) -> Result<(), Trouble> {
+        let step = self.transactions.take(bytes).map_err(|error| retry(&error.to_string(), error))?;
+        match step {
+            Step::Nothing => {}
+            Step::Begin(transaction) => self.begin(transaction),
+            Step::Content(message) => self.message = Some((message, false)),
+            Step::Outside(message) => self.outside(message),
+            Step::Commit(end) => self.commit(end),
+            Step::Whole(transaction, reading, end) => {
+                self.begin(transaction);
+                self.whole = Some((reading, end));
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, transaction: Transaction) {
+        self.skips = transaction.commit < self.collected.at().lsn;
+        if !self.skips {
+            let tx = full_number(transaction.xid, self.shared.near());
+            self.shared.set_near(tx);
+            self.collected.begin(tx, transaction.time_ms);
+        }
+    }
+
+    fn commit(&mut self, end: Lsn) {
+        if !std::mem::take(&mut self.skips) {
+            self.collected.commit(end);
+        }
+    }
+
+    /// A message that was written outside of any transaction.
+    fn outside(&mut self, message: Bytes) {
+        if let Some(logical) = Logical::read(message, false)
+            && logical.end > self.collected.at().lsn
+        {
+            self.collected.outside(0, now_ms(), logical.body(), logical.end);
+        }
+    }
+
+    /// Makes changes of the message in hand.
+    async fn understand(&mut self) -> Result<(), Trouble> {
+        let Some((bytes, streamed)) = &self.message else { return Ok(()) };
+        let describes = matches!(bytes.first(), Some(b'R' | b'Y'));
+        if !describes && (self.skips || self.collected.count()?) {
+            self.message = None;
+            return Ok(());
+        }
+        let message = parse(bytes, *streamed)?;
+        let logical = bytes.first() == Some(&b'M');
+        let bodies = match message {
+            Message::Relation { relation, .. } => {
+                self.describe(&relation).await?;
+                Vec::new()
+            }
+            Message::Type { oid, .. } => {
+                self.types.forget(oid);
+                Vec::new()
+            }
+            Message::Insert { relation, new, .. } => self.row(relation, self.relations.insert(relation, &new)?),
+            Message::Update { relation, old, new, .. } => {
+                self.row(relation, self.relations.update(relation, old.as_ref(), &new)?)
+            }
+            Message::Delete { relation, old, .. } => self.row(relation, self.relations.delete(relation, &old)?),
+            Message::Truncate { relations, .. } => self.truncated(&relations)?,
+            _ if logical => {
+                Logical::read(bytes.clone(), *streamed).and_then(|logical| logical.body()).into_iter().collect()
+            }
+            _ => Vec::new(),
+        };
+        self.message = None;
+        if !bodies.is_empty() {
+            self.collected.add(bodies);
+        }
+        Ok(())
+    }
+
+    async fn describe(&mut self, relation: &Relation) -> Result<(), SourceError> {
+        let types: Vec<(u32, i32)> = relation.columns.iter().map(|column| (column.oid, column.typmod)).collect();
+        self.types.learn(&self.client, &types).await?;
+        // The catalog may be ahead of the stream.
+        let key = primary_key(&self.client, relation.id).await?;
+        let key = key.unwrap_or_else(|| self.known.key(relation.id));
+        self.relations.describe(relation, &self.types, &key);
+        self.fresh.insert(relation.id);
+        Ok(())
+    }
+
+    /// The row, and before it that its table has another shape than before.
+    fn row(&mut self, relation: u32, row: RowChange) -> Vec<Body> {
+        let reason = match self.fresh.remove(&relation) {
+            true => self.known.stream_has(relation, &row.table),
+            false => None,
+        };
+        let reset = reason.map(|reason| altered(&row.table.name, &reason));
+        reset.into_iter().chain([Body::Row(row)]).collect()
+    }
+
+    fn truncated(&mut self, relations: &[u32]) -> Result<Vec<Body>, Malformed> {
+        let name = |relation: &u32| Ok(self.relations.get(*relation)?.table.name.clone());
+        let names = relations.iter().map(name).collect::<Result<Vec<TableName>, Malformed>>()?;
+        Ok(names.iter().map(|name| altered(name, &format!("the table {name} was truncated"))).collect())
+    }
+
+    /// Takes what was found in the database, as soon as the stream has come so far. Returns why the slot is given up.
+    fn look_around(&mut self) -> Option<String> {
+        if let Some(look) = self.shared.take() {
+            let before = self.look.take().unwrap_or_default();
+            let again = [before.again, look.again].concat();
+            self.look = Some(Look { again, ..look });
+            self.ask();
+        }
+        if let Some(reason) = self.look.as_mut().and_then(|look| look.give_up.take()) {
+            return Some(reason);
+        }
+        if !self.transactions.is_between() || self.look.as_ref().is_none_or(|look| look.at > self.collected.at().lsn) {
+            return None;
+        }
+        let look = self.look.take()?;
+        let mut news = self.known.catalog_has(&look.captured);
+        for name in look.again {
+            if news.iter().all(|(other, _)| *other != name) {
+                news.push((name, "the table came to be captured while it was written to".to_owned()));
+            }
+        }
+        if !news.is_empty() {
+            let bodies = news.iter().map(|(name, reason)| altered(name, reason));
+            // Whoever has looked at a table before this has not seen what it is now.
+            self.collected.outside(self.shared.near(), now_ms(), bodies, Lsn(0));
+        }
+        (look.captured.publications != self.publications).then(|| {
+            format!("publications of `{}` were made or dropped, and the stream has to begin anew", self.publication)
+        })
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) -> Result<(), SourceError> {
+        let idle = self.collected.has_moved().then(|| self.handed_out + IDLE);
+        let again = self.asking.as_ref().map(|asking| asking.again);
+        let due = idle.into_iter().chain(again).min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        tokio::select! {
+            frame = self.wire.next() => match frame {
+                Ok(frame) => self.frame = Some(frame),
+                Err(error) => return Err(error.into()),
+            },
+            () = self.live.asked() => self.ask(),
+            () = self.shared.looked() => {}
+            () = sleep_until(due) => self.ask_again(),
+        }
+        Ok(())
+    }
+
+    /// Somebody waits for the place to move on.
+    fn ask(&mut self) {
+        self.wire.ask();
+        self.asking = Some(Asking { again: Instant::now() + ASK_AGAIN.0, pause: ASK_AGAIN.0 });
+    }
+
+    /// The answer may have left the server before it had read what is waited for.
+    fn ask_again(&mut self) {
+        let Some(asking) = self.asking.take_if(|asking| asking.again <= Instant::now()) else { return };
+        let pause = asking.pause * 2;
+        if pause < ASK_AGAIN.1 || self.look.is_some() {
+            let pause = pause.min(ASK_AGAIN.1);
+            self.wire.ask();
+            self.asking = Some(Asking { again: Instant::now() + pause, pause });
+        }
+    }
+
+    fn stream_failed(&self, error: WireError) -> Trouble {
+        // At the moment of the change that is read now it was not there yet, or no longer: it never will have been.
+        if error.code.as_deref() == Some("42704") && error.message.contains("publication") {
+            return Trouble::GiveUp(format!("what was captured is not known for every change: {error}"));
+        }
+        Trouble::Source(error.into())
+    }
+}
+
+/// Why understanding stopped.
+enum Trouble {
+    Source(SourceError),
+    GiveUp(String),
+}
+
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+impl From<Malformed> for Trouble {
+    fn from(error: Malformed) -> Self {
+        retry(&error.to_string(), error)
+    }
+}
+
+impl From<Torn> for Trouble {
+    fn from(_: Torn) -> Self {
+        Self::GiveUp(
+            "a large transaction that was read half did not come again: the database has another history".into(),
+        )
+    }
+}
+
+fn retry(message: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Trouble {
+    Trouble::Source(SourceError::Retry { message: message.to_owned(), cause: Some(Box::new(cause)) })
+}
+
+fn altered(table: &TableName, reason: &str) -> Body {
+    Body::Reset { channel: Channel::Table(table.clone()), cause: ResetCause::Altered, reason: reason.into() }
+}
+
+/// The columns of a table's primary key in their order. `None`: the table is gone.
+async fn primary_key(client: &Client, table: u32) -> Result<Option<Vec<Box<str>>>, tokio_postgres::Error> {
+    let sql = "SELECT a.attname::text
+                 FROM pg_class c
+                 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indisvalid
+                 LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) ON k.n <= i.indnkeyatts
+                 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+                WHERE c.oid = $1
+                ORDER BY k.n";
+    let rows = client.query(sql, &[&table]).await?;
+    let names = rows.iter().filter_map(|row| row.get::<_, Option<&str>>(0)).map(Into::into).collect();
+    Ok((!rows.is_empty()).then_some(names))
+}
