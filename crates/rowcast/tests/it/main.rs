@@ -18,6 +18,7 @@ mod pg_notify;
 mod pg_slot;
 mod pg_source;
 mod pg_store;
+mod pg_types;
 mod pg_tls;
 mod pg_wire;
 mod protocol_vectors;
