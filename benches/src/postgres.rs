@@ -128,7 +128,8 @@ fn program(name: &str) -> Result<PathBuf> {
 
 /// One transaction of very many rows.
 async fn large(scale: &Scale, server: &Postgres) -> Result<Table> {
-    let head = ["one transaction", "commit s", "pg_recvlogical s", "Rowcast s", "ratio", "memory before MB", "at most MB"];
+    let head =
+        ["one transaction", "commit s", "pg_recvlogical s", "Rowcast s", "ratio", "memory before MB", "at most MB"];
     let mut out = Table::new("postgres: a very large transaction", &head);
     let rows = scale.pick(1_000_000, 10_000);
     let mut site = Site::new(server).await?;
