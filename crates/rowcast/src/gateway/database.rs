@@ -89,24 +89,27 @@ impl Database {
                     may_be_away: false,
                 })
             }
-            Self::Postgres { name, address, settings } => Ok(open_postgres(&name, address, settings, epoch)),
+            Self::Postgres { name, address, settings } => Ok(open_postgres(name, address, settings, epoch)),
         }
     }
 }
 
-fn open_postgres(name: &str, address: Address, mut settings: PostgresSettings, epoch: Epoch) -> Opened {
+/// Connects to nothing yet.
+fn open_postgres(name: String, address: Address, mut settings: PostgresSettings, epoch: Epoch) -> Opened {
     // A gateway that comes back with the same log knows its own dead connection by this.
     if settings.instance == PostgresSettings::default().instance {
         settings.instance = epoch.0.to_string();
     }
     let live = Arc::new(Live::default());
     let store = PostgresStore::open(address.clone(), settings.clone(), live.clone());
+    let hears = !settings.notify.channels.is_empty() || !settings.notify.allow.is_empty();
     let (notify, dead_after) = (settings.notify.clone(), settings.dead_after);
-    let hears = !(notify.channels.is_empty() && notify.allow.is_empty());
-    let mut sources: Vec<Box<dyn Source>> = vec![Box::new(PostgresSource::new(name, address.clone(), settings, live))];
-    let (heard, ears) = NotifySource::new(&format!("{name}:notify"), address, notify, dead_after);
+    let (notify, ears) = NotifySource::new(&format!("{name}:notify"), address.clone(), notify, dead_after);
+    let tables = PostgresSource::new(&name, address, settings, live);
+    let mut sources: Vec<Box<dyn Source>> = vec![Box::new(tables)];
+    // Where no channel can be asked for, no connection is kept for them.
     if hears {
-        sources.push(Box::new(heard));
+        sources.push(Box::new(notify));
     }
     Opened {
         kind: "postgresql",
