@@ -4,12 +4,14 @@
 //! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
 
 pub mod address;
+pub(crate) mod catalog;
 mod connect;
 pub mod doctor;
 pub mod environment;
 pub mod install;
 pub mod live;
 pub mod lsn;
+pub mod outbox_place;
 pub mod place;
 pub mod settings;
 mod tls;
@@ -21,6 +23,7 @@ pub use connect::ConnectError;
 pub use environment::Environment;
 pub use live::Live;
 pub use lsn::Lsn;
+pub use outbox_place::OutboxPlace;
 pub use place::WalPlace;
 pub use settings::{Capture, Identity, Mode, NotifySettings, PostgresSettings, WalBudget};
 pub use types::{Kind, Types};
