@@ -14,6 +14,7 @@ use std::time::Duration;
 use rowcast::event::TableName;
 use rowcast::ingest::Format;
 use rowcast::postgres::{Capture, Identity};
+use rowcast::transport::dropin::DropIns;
 
 pub(crate) use layers::{Flags, Layers};
 pub(crate) use mistake::Mistakes;
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) database: Database,
     pub(crate) postgres: Postgres,
+    pub(crate) drop_ins: DropIns,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) http: Http,

@@ -112,6 +112,9 @@ impl Node<'_> {
             .log(self.log_place()?)
             .limits(limits(config))
             .origins(origins(&config.http.origins));
+        if let Database::Postgres { .. } = &self.database {
+            builder = builder.drop_ins(config.drop_ins.clone());
+        }
         for pull in &self.pulls {
             builder = builder.ingest(pull.clone());
         }

@@ -9,7 +9,7 @@ use super::mistake::Origin;
 use super::without_password;
 
 impl Layers {
-    /// The effective configuration. Passwords in URLs are hidden.
+    /// The effective configuration. Passwords in URLs, and secrets, are hidden.
     pub(crate) fn print(&self) -> String {
         let mut out = String::new();
         let (top, sections): (Vec<_>, Vec<_>) = self.settings.iter().partition(|(key, _)| !key.contains('.'));
@@ -37,6 +37,7 @@ impl Layers {
 
 fn line(out: &mut String, key: &str, value: &Value, origin: &Origin) {
     let value = match value.as_str() {
+        Some(text) if key.ends_with("secret") && !text.is_empty() => Value::from("***"),
         Some(text) => Value::from(without_password(text)),
         None => value.clone(),
     };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rowcast::event::TableName;
 use rowcast::ingest::Format;
 use rowcast::postgres::{Capture, Identity};
+use rowcast::transport::dropin::{Audiences, DropIns, Eventserv, Pgws, PostgresWebsockets};
 use toml_edit::Value;
 
 use super::layers::{Entry, Layers, Setting};
@@ -24,6 +25,7 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
         data: r.text("data").into(),
         database: r.database(),
         postgres: r.postgres(),
+        drop_ins: r.drop_ins(),
         log: r.log(),
         limits: r.limits(),
         http: Http { origins: r.origins(), pages: r.yes("http.pages"), metrics: r.yes("http.metrics") },
@@ -88,6 +90,56 @@ impl<'a> Reader<'a> {
             notify_probe: self.duration("postgres.notify_probe", second, HOUR),
             connections: self.number("postgres.connections", 2, 1_000) as usize,
         }
+    }
+
+    fn drop_ins(&mut self) -> DropIns {
+        let channels: Vec<String> = self.list("drop_ins.pgws");
+        let pgws = Pgws { path: self.path("drop_ins.pgws_path"), channels, audiences: self.audiences() };
+        let eventserv = Eventserv { path: self.path("drop_ins.eventserv_path") };
+        let (secret, path) =
+            (self.text("drop_ins.postgres_websockets_secret"), self.path("drop_ins.postgres_websockets_path"));
+        let websockets = PostgresWebsockets { path, ..PostgresWebsockets::new(secret.clone()) };
+        let drop_ins = DropIns {
+            pgws: (!pgws.channels.is_empty()).then_some(pgws),
+            eventserv: self.yes("drop_ins.eventserv").then_some(eventserv),
+            postgres_websockets: (!secret.is_empty()).then_some(websockets),
+        };
+        if let Err(what) = drop_ins.check() {
+            self.wrong("drop_ins.pgws_path", what, "");
+        }
+        drop_ins
+    }
+
+    fn path(&mut self, key: &str) -> String {
+        let text = self.text(key);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+        if !text.starts_with('/') || text.len() < 2 || text.ends_with('/') || !text.chars().all(plain) {
+            self.wrong(key, format!("{text:?} is not a path"), r#"write for example "/ws""#);
+        }
+        text
+    }
+
+    fn audiences(&mut self) -> Audiences {
+        let key = "drop_ins.pgws_audiences";
+        let text = self.text(key);
+        match text.split_once(':') {
+            Some(("header", name)) => match name.parse() {
+                Ok(name) => return Audiences::Header(name),
+                Err(_) => self.wrong(
+                    key,
+                    format!("{name:?} is not a header's name"),
+                    r#"write for example "header:x-audience""#,
+                ),
+            },
+            Some(("cookie", name)) if !name.is_empty() => return Audiences::Cookie(name.to_owned()),
+            Some(_) => self.wrong(
+                key,
+                format!("{text:?} names no audiences"),
+                r#"write names, "header:NAME" or "cookie:NAME""#,
+            ),
+            None => {}
+        }
+        Audiences::These(text.split(',').map(|name| name.trim().to_owned()).collect())
     }
 
     /// A name that PostgreSQL takes for a replication slot, and for anything else.
