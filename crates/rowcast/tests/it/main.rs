@@ -19,6 +19,7 @@ mod pg_slot;
 mod pg_source;
 mod pg_store;
 mod pg_tls;
+mod pg_types;
 mod pg_wire;
 mod protocol_vectors;
 mod rooms;
