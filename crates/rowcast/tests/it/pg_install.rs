@@ -78,6 +78,28 @@ async fn setup_that_leaves_identities_is_taken_back() {
     check_setup_and_back(Mode::Wal, Identity::Leave).await;
 }
 
+#[tokio::test]
+async fn setup_of_triggers_is_made_once_and_taken_back() {
+    check_setup_and_back(Mode::Outbox, Identity::Needed).await;
+}
+
+#[tokio::test]
+async fn one_way_of_capturing_takes_the_place_of_the_other() -> Result<(), InstallError> {
+    let (database, client) = with_tables().await;
+    let settings = settings(&database);
+    let before = catalog(&client).await;
+    install::setup(&client, &settings, Mode::Wal).await?;
+    let wal = catalog(&client).await;
+    install::setup(&client, &settings, Mode::Outbox).await?;
+    assert_eq!(install::setup(&client, &settings, Mode::Outbox).await?, Vec::<String>::new());
+    assert!(catalog(&client).await.iter().all(|line| !line.starts_with("slot") && !line.starts_with("publication")));
+    install::setup(&client, &settings, Mode::Wal).await?;
+    assert_eq!(catalog(&client).await, wal);
+    install::teardown(&client, &settings).await?;
+    assert_eq!(catalog(&client).await, before);
+    Ok(())
+}
+
 /// The tables of a publication, by name.
 async fn published(client: &Client, publication: &str) -> Vec<String> {
     let sql = "SELECT tablename::text FROM pg_publication_tables WHERE pubname = $1 ORDER BY 1";
