@@ -13,6 +13,7 @@ mod pg_connect;
 mod pg_doctor;
 mod pg_filter;
 mod pg_install;
+mod pg_outbox;
 mod pg_slot;
 mod pg_source;
 mod pg_wire;
