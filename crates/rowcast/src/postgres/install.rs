@@ -4,6 +4,7 @@
 //! IDENTITY. What was made is written down there, so that it can all be taken back. Leaves reading to `source`.
 
 mod capabilities;
+mod ddl;
 mod functions;
 mod identity;
 mod outbox;
@@ -79,10 +80,11 @@ pub async fn plan_setup(client: &Client, settings: &PostgresSettings, mode: Mode
         plan.extend(outbox::plan_objects(client).await?);
     }
     plan.extend(functions::plan(client, mode).await?);
+    plan.extend(ddl::plan_function(client, mode).await?);
     plan.extend(plan_tables(client, settings, mode).await?);
-    match mode {
-        Mode::Wal => plan.extend(slot::plan(client, settings).await?),
-        Mode::Outbox => plan.extend(outbox::plan_event_trigger(client).await?),
+    plan.extend(ddl::plan_trigger(client).await?);
+    if mode == Mode::Wal {
+        plan.extend(slot::plan(client, settings).await?);
     }
     Ok(plan)
 }

@@ -132,6 +132,35 @@ async fn a_table_moves_to_where_its_updates_do_not_fail() -> Result<(), InstallE
 }
 
 #[tokio::test]
+async fn who_drops_a_key_can_go_on_writing_at_once() -> Result<(), InstallError> {
+    for identity in [Identity::Leave, Identity::Needed] {
+        let database = Database::new().await.expect("a database");
+        let client = database.connect().await.expect("connected");
+        client
+            .batch_execute("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE r (id int) PARTITION BY LIST (id)")
+            .await?;
+        let settings = PostgresSettings { identity, ..settings(&database) };
+        let before = catalog(&client).await;
+        install::setup(&client, &settings, Mode::Wal).await?;
+        client
+            .batch_execute(
+                "BEGIN; ALTER TABLE t DROP CONSTRAINT t_pkey; INSERT INTO t VALUES (1); UPDATE t SET id = 2; COMMIT",
+            )
+            .await?;
+        client
+            .batch_execute("CREATE TABLE r1 PARTITION OF r FOR VALUES IN (1); INSERT INTO r VALUES (1); DELETE FROM r")
+            .await?;
+        install::refresh(&client, &settings, Mode::Wal).await?;
+        assert_eq!(install::refresh(&client, &settings, Mode::Wal).await?, Vec::<String>::new());
+        client.batch_execute("UPDATE t SET id = 3; INSERT INTO r VALUES (1); DELETE FROM r").await?;
+        install::teardown(&client, &settings).await?;
+        client.batch_execute("DROP TABLE r1; TRUNCATE t; ALTER TABLE t ADD PRIMARY KEY (id)").await?;
+        assert_eq!(catalog(&client).await, before);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_may_not_read_the_log_is_told_what_would_help() -> Result<(), InstallError> {
     let database = Database::new().await.expect("a database");
     let client = database.connect().await.expect("connected");

@@ -310,9 +310,9 @@ fn message(change: &Change) -> String {
     }
 }
 
-#[tokio::test]
-async fn messages_from_sql_belong_to_their_transaction() {
-    let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
+async fn check_messages(capture: Capture) {
+    let mut db = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
+    (db.settings.capture, db.settings.slot) = (capture, db.database.name.clone());
     let mut follower = db.follow().await;
     let client = db.connect().await;
     let publish = r#"BEGIN; INSERT INTO t VALUES (1); SELECT rowcast.publish('room:a', 'said', '{"n": 1.50}'); SAVEPOINT s;
@@ -334,6 +334,16 @@ async fn messages_from_sql_belong_to_their_transaction() {
     assert_eq!(texts[3], "notify:b message null");
     assert!(texts[4].starts_with(r#"notify:b notify {"payload" : "", "process_id" : "#), "{}", texts[4]);
     assert_eq!(changes.iter().map(|change| change.last).collect::<Vec<_>>(), [false, false, true, false, true]);
+}
+
+#[tokio::test]
+async fn messages_from_sql_belong_to_their_transaction() {
+    check_messages(Capture::Outbox).await;
+}
+
+#[tokio::test]
+async fn messages_from_sql_belong_to_their_transaction_in_the_log_too() {
+    check_messages(Capture::Wal).await;
 }
 
 #[tokio::test]

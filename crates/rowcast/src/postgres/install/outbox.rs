@@ -38,10 +38,6 @@ const EMPTIED: [(&str, &str); 2] = [
     ("emptied_by_truncate", "BEFORE TRUNCATE ON rowcast.outbox FOR EACH STATEMENT EXECUTE FUNCTION rowcast.emptied()"),
 ];
 
-/// When tables, their columns or their types may have been changed.
-const DDL: &str = "'ALTER TABLE', 'CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'DROP TABLE', 'ALTER SCHEMA', 'CREATE SCHEMA', \
-                   'DROP SCHEMA', 'ALTER TYPE', 'DROP TYPE', 'DROP OWNED', 'CREATE EXTENSION', 'DROP EXTENSION'";
-
 /// Makes the outbox.
 pub(super) async fn plan_objects(client: &Client) -> Result<Vec<String>, InstallError> {
     let mut plan = Vec::new();
@@ -88,19 +84,6 @@ pub(super) async fn is_made(client: &Client) -> Result<bool, InstallError> {
     Ok(client.query_one(sql, &[]).await?.get(0))
 }
 
-/// Makes the event trigger, which only a superuser can. It comes last, so that it is not run by setup itself.
-pub(super) async fn plan_event_trigger(client: &Client) -> Result<Vec<String>, InstallError> {
-    let sql = "SELECT rolsuper AND NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'rowcast_ddl')
-                 FROM pg_roles WHERE rolname = current_user";
-    if !client.query_one(sql, &[]).await?.get::<_, bool>(0) {
-        return Ok(Vec::new());
-    }
-    Ok(vec![format!(
-        "-- What columns a table has is noted by the transaction that changes them.\n\
-         CREATE EVENT TRIGGER rowcast_ddl ON ddl_command_end WHEN TAG IN ({DDL})\n  EXECUTE FUNCTION rowcast.altered()"
-    )])
-}
-
 /// Whether a table's columns are not those that were noted last. Needs the objects.
 pub(super) async fn is_altered(client: &Client) -> Result<bool, InstallError> {
     Ok(client.query_one("SELECT EXISTS (SELECT FROM rowcast.changes('{}'))", &[]).await?.get(0))
@@ -114,7 +97,7 @@ pub(super) fn look(fresh: &[u32]) -> String {
 
 const SAFE: &str = "SET search_path = pg_catalog, pg_temp";
 
-fn functions() -> [Function; 8] {
+fn functions() -> [Function; 7] {
     let of = |signature, returns, settings, comment, body: &str| Function {
         signature,
         returns,
@@ -156,7 +139,6 @@ fn functions() -> [Function; 8] {
             CHANGES,
         ),
         of("look(fresh oid[])", "void", SAFE, "Notes what columns captured tables have.", LOOK),
-        of("altered()", "event_trigger", SAFE, "Notes what a statement changed about tables.", ALTERED),
         of(
             "prune(upto xid8, kept bigint, most integer)",
             "bigint",
@@ -279,25 +261,6 @@ BEGIN
     END IF;
     INSERT INTO rowcast.shapes (id, relid, shape) VALUES (n, t.relid, t.now);
   END LOOP;
-END
-";
-
-// Setup looks by itself.
-const ALTERED: &str = "
-BEGIN
-  IF current_setting('rowcast.setting_up', true) = 'on' THEN
-    RETURN;
-  END IF;
-  IF tg_tag NOT LIKE 'DROP%'
-     AND NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE schema_name IS DISTINCT FROM 'pg_temp') THEN
-    RETURN;
-  END IF;
-  PERFORM rowcast.look('{}');
-  IF current_setting('max_prepared_transactions')::int = 0 AND pg_notification_queue_usage() < 0.5 THEN
-    PERFORM pg_notify('rowcast', 'ddl');
-  END IF;
-EXCEPTION WHEN OTHERS THEN
-  RAISE WARNING 'rowcast: what has become of the tables is found out later: %', SQLERRM;
 END
 ";
 

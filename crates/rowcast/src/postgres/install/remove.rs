@@ -35,7 +35,7 @@ pub(super) async fn plan_outbox(client: &Client) -> Result<Vec<String>, InstallE
     if !outbox::is_made(client).await? {
         return Ok(Vec::new());
     }
-    let mut plan = plan_triggers(client).await?;
+    let mut plan = triggers::plan_drop(client).await?;
     plan.extend(outbox::drops());
     Ok(plan)
 }
