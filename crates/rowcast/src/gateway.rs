@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::database::Database;
 pub use crate::session::Limits;
-pub use crate::transport::Origins;
+pub use crate::transport::{DropIns, Origins};
 
 use crate::hub::Hub;
 use crate::ingest::Ingest;
@@ -54,6 +54,7 @@ pub struct Builder {
     log: LogPlace,
     limits: Limits,
     origins: Origins,
+    drop_ins: DropIns,
     pulls: Vec<HttpPull>,
 }
 
@@ -62,6 +63,7 @@ pub struct Gateway {
     node: Arc<Node>,
     board: Arc<Board>,
     origins: Origins,
+    drop_ins: Arc<DropIns>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     pulls: Vec<Arc<parking_lot::Mutex<Option<Pulling>>>>,
@@ -75,17 +77,23 @@ impl Gateway {
             log: LogPlace::Memory,
             limits: Limits::default(),
             origins: Origins::default(),
+            drop_ins: DropIns::default(),
             pulls: Vec::new(),
         }
     }
 
-    /// Everything under `/v1`, for your own axum program.
+    /// Everything under `/v1`, and the drop-ins, for your own axum program.
     ///
     /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()` to see clients' addresses in the status.
     pub fn router(&self) -> Router {
         let (node, board) = (self.node.clone(), self.board.clone());
         let status = Arc::new(move || status::status(&node, &board));
-        router(Doors { node: self.node.clone(), origins: self.origins.clone(), status })
+        router(Doors {
+            node: self.node.clone(),
+            origins: self.origins.clone(),
+            drop_ins: self.drop_ins.clone(),
+            status,
+        })
     }
 
     /// Writes rows, as the HTTP doors do.
@@ -157,6 +165,12 @@ impl Builder {
         self
     }
 
+    /// Which other servers' clients are served, beside the native protocol.
+    pub fn drop_ins(mut self, drop_ins: DropIns) -> Self {
+        self.drop_ins = drop_ins;
+        self
+    }
+
     /// A stream to pull rows from.
     pub fn ingest(mut self, pull: HttpPull) -> Self {
         self.pulls.push(pull);
@@ -165,7 +179,9 @@ impl Builder {
 
     /// Opens the log and the database, sets capture up, and begins.
     pub async fn start(self) -> Result<Gateway, StartError> {
-        let database = self.database.ok_or_else(|| StartError("no database was given".into()))?;
+        self.drop_ins.check().map_err(StartError)?;
+        let mut database = self.database.ok_or_else(|| StartError("no database was given".into()))?;
+        database.hear(self.drop_ins.channels());
         let (log, local) = open_log(self.log).await?;
         let Opened { kind, name, store, sources, ears, may_be_away } = database.open(log.head().epoch)?;
         let hub = Hub::new(log.clone());
@@ -189,7 +205,7 @@ impl Builder {
             tasks.push(tokio::spawn(maintain(log, stop.clone())));
         }
         let pulls = start_pulls(self.pulls, &node, &board)?;
-        Ok(Gateway { node, board, origins: self.origins, stop, tasks, pulls })
+        Ok(Gateway { node, board, origins: self.origins, drop_ins: Arc::new(self.drop_ins), stop, tasks, pulls })
     }
 }
 

@@ -2,9 +2,14 @@
 //!
 //! Knows wire formats and HTTP; leaves what is sent, and when, to `session`.
 
+pub mod dropin;
+mod eventserv;
 mod http;
 mod origin;
+mod pgws;
+mod postgres_websockets;
 mod reply;
+mod socket;
 mod sse;
 mod websocket;
 
@@ -17,6 +22,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+pub use dropin::DropIns;
 pub use origin::Origins;
 
 use crate::session::Node;
@@ -33,12 +39,14 @@ pub struct Doors {
     pub origins: Origins,
     /// What `/v1/status` answers.
     pub status: StatusOf,
+    /// Which other servers' clients are served.
+    pub drop_ins: Arc<DropIns>,
 }
 
 /// The position that an answer stands for.
 const POSITION: HeaderName = HeaderName::from_static("rowcast-position");
 
-/// Everything under `/v1`.
+/// Everything under `/v1`, and the drop-ins.
 pub fn router(doors: Doors) -> Router {
     let body_bytes = doors.node.limits.body_bytes;
     Router::new()
@@ -50,6 +58,7 @@ pub fn router(doors: Doors) -> Router {
         .route("/v1/publish", post(http::publish))
         .route("/v1/status", get(http::status))
         .route("/v1/{*rest}", axum::routing::any(reply::not_found))
+        .merge(doors.drop_ins.routes(&doors))
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(doors.clone(), origin::check))
         .layer(DefaultBodyLimit::max(body_bytes))

@@ -3,8 +3,10 @@
 
 mod cable;
 mod folder;
+mod pgbouncer;
 mod port;
 mod postgres;
 
 pub use cable::Cable;
+pub use pgbouncer::PgBouncer;
 pub use postgres::{Database, Postgres, PostgresOptions, SHARED_POSTGRES, Stop};

@@ -1,5 +1,6 @@
 //! Which databases can be made live, and what each brings: a store, and one source or more.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,15 @@ impl Database {
     /// A database of a PostgreSQL server.
     pub fn postgres(name: impl Into<String>, address: Address, settings: PostgresSettings) -> Self {
         Self::Postgres { name: name.into(), address, settings }
+    }
+
+    /// Further NOTIFY channels to hear from the start.
+    pub(super) fn hear(&mut self, channels: BTreeSet<String>) {
+        if let Self::Postgres { settings, .. } = self {
+            let own = &mut settings.notify.channels;
+            let new: Vec<String> = channels.into_iter().filter(|channel| !own.contains(channel)).collect();
+            own.extend(new);
+        }
     }
 
     /// `epoch` is that of the log that the database is to be joined to.

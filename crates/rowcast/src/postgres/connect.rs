@@ -14,7 +14,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
 pub(super) use dial::{Dial, Refusal};
 pub use error::ConnectError;
-pub(super) use error::{Said, innermost, lost, no_password, refused};
+pub(super) use error::{Said, broken_off, innermost, lost, no_password, not_bound, refused};
 pub(super) use login::{PINS, SESSION_STATE, password, suits};
 pub(super) use stream::Stream;
 

@@ -7,6 +7,8 @@ mod error;
 mod files;
 mod verify;
 
+pub(super) use error::alert;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

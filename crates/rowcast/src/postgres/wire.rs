@@ -7,6 +7,7 @@ mod flow;
 mod frame;
 mod login;
 mod pipe;
+mod probe;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,6 +34,7 @@ use pipe::{Heard, Pipe};
 ///
 /// Dropping it ends the session after a last status update; [`close`](Replication::close) waits for that.
 pub struct Replication {
+    address: Address,
     server: login::Server,
     told: Arc<Told>,
     state: State,
@@ -43,7 +45,7 @@ pub struct Replication {
 pub struct Flow {
     /// How often the server is told how far we are, whether or not frames are taken.
     pub status_every: Duration,
-    /// A server that says nothing for so long, although it was asked, is dead.
+    /// A server that says nothing for so long, although it was asked, is dead, unless a second connection finds it at work.
     pub dead_after: Duration,
     /// Bytes of frames that may wait to be taken. When they are full nothing more is read, and the server waits.
     pub memory: usize,
@@ -78,7 +80,7 @@ impl Replication {
             let entered = async {
                 let server = login::login(&mut pipe, &place, parameters, application).await?;
                 let told = Arc::new(Told::default());
-                let mut own = Self { server, told, state: State::Idle(pipe) };
+                let mut own = Self { address: address.clone(), server, told, state: State::Idle(pipe) };
                 if wanted != Wanted::Any {
                     let rows = own.query(SESSION_STATE).await;
                     let rows = rows.map_err(|error| login::refusal(&place, parameters, error))?;
@@ -155,7 +157,8 @@ impl Replication {
                 Err(error) => return Err(error),
             }
         }
-        let (receiver, task) = Streaming::start(pipe, self.told.clone(), flow);
+        let (receiver, task) =
+            Streaming::start(pipe, (self.address.clone(), self.server.process), self.told.clone(), flow);
         self.state = State::Streaming { receiver, task, bundle: None };
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::event::{Batch, Body, Change, Channel, Message, Position};
 use crate::ingest::{self, Cause, Failure, Report};
 use crate::protocol::{Code, Insert, Problem, Publish, Rejected, ServerMessage};
+use crate::source::notify::NotSaid;
 
 /// Publishes a message to a room; a stored one has a position.
 pub async fn publish_message(
@@ -34,6 +35,17 @@ pub async fn publish_message(
     let change = Change { tx: 0, last: true, time_ms: crate::hub::now_ms(), body: Body::Message(message) };
     let appended = node.log.append(Batch { origin: None, changes: vec![change] }).await;
     appended.map(Some).map_err(|error| Problem::new(Code::Unavailable, error.to_string()))
+}
+
+/// Sends a NOTIFY as the gateway's own user of the database.
+pub async fn notify(node: &Node, channel: &str, payload: &str) -> Result<(), Problem> {
+    let Some(ears) = &node.database.ears else {
+        return Err(Problem::new(Code::BadChannel, "the database has no NOTIFY channels: they are PostgreSQL's"));
+    };
+    ears.say(channel, payload).await.map_err(|NotSaid { message, retry }| {
+        let code = if retry { Code::Unavailable } else { Code::BadMessage };
+        Problem::new(code, message)
+    })
 }
 
 pub(super) async fn publish(node: Arc<Node>, request: Publish) -> ServerMessage {

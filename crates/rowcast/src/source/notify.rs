@@ -8,6 +8,7 @@ mod glob;
 mod line;
 mod listening;
 mod probe;
+mod voice;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,12 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use self::listening::{Heard, Listener};
+use self::voice::Voice;
 use super::{Source, SourceError, SourceStatus};
 use crate::event::{Batch, Origin, Place};
 use crate::postgres::{Address, NotifySettings};
 pub use ears::{Ears, NotHeard};
+pub use voice::NotSaid;
 
 /// How many batches wait to be taken, beside the one that is being gathered.
 const BATCHES_WAITING: usize = 1;
@@ -61,7 +64,7 @@ impl NotifySource {
     /// A source of this name for the database at `address`. A connection on which nothing is heard for `dead_after`, not
     /// even what Rowcast itself has sent, is made again.
     pub fn new(name: &str, address: Address, settings: NotifySettings, dead_after: Duration) -> (Self, Arc<Ears>) {
-        let ears = Arc::new(Ears::new(&settings));
+        let ears = Arc::new(Ears::new(&settings, Voice::new(address.clone())));
         let status = SourceStatus { mode: "LISTEN".to_owned(), ..SourceStatus::default() };
         let source = Self {
             name: name.into(),

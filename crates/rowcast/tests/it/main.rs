@@ -1,5 +1,6 @@
 //! What the rooms of Rowcast promise, checked against the real thing: the crate's integration tests, in one binary.
 
+mod dropins;
 mod filter;
 mod hub;
 mod ingest;
@@ -14,8 +15,10 @@ mod pg_doctor;
 mod pg_filter;
 mod pg_install;
 mod pg_outbox;
+mod pg_notify;
 mod pg_slot;
 mod pg_source;
+mod pg_tls;
 mod pg_wire;
 mod protocol_vectors;
 mod rooms;

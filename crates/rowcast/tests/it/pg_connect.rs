@@ -1,7 +1,10 @@
 //! Finding and entering real servers: addresses, passwords, encryption, and what is said when it does not work.
 
-use rowcast::postgres::{Address, ConnectError, Replication};
+use std::os::unix::fs::PermissionsExt;
+
+use rowcast::postgres::{Address, ConnectError, Environment, Replication};
 use servers::{Database, Postgres, PostgresOptions};
+use tokio_postgres::AsyncMessage;
 
 fn address(text: &str) -> Address {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -103,4 +106,79 @@ async fn the_next_server_is_tried_when_one_is_away() {
     ] {
         assert_eq!(answer(&address(&text), "current_database()").await, *name, "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_a_way_in() {
+    let server = Postgres::start().expect("started");
+    let folder = server.folder().display().to_string();
+    let port = server.port();
+    for text in [
+        format!("host={folder} port={port} user=postgres sslmode=require"),
+        format!("postgres://postgres@{}:{port}/postgres", folder.replace('/', "%2F")),
+        format!("postgres://postgres@/postgres?host={folder}&port={port}"),
+    ] {
+        assert_eq!(answer(&address(&text), "inet_server_addr() is null").await, "true", "{text}");
+    }
+}
+
+#[tokio::test]
+async fn variables_and_the_password_file_fill_what_the_address_leaves_open() {
+    let hba = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    let server = Postgres::start_with(&PostgresOptions { hba: Some(hba.into()), ..PostgresOptions::default() })
+        .expect("started");
+    let database = server.database().await.expect("a database");
+    database.run("create user ann replication password 'se:c@ret'").await;
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join(".pgpass");
+    std::fs::write(&file, format!("*:*:*:bob:wrong\n127.0.0.1:{}:*:ann:se\\:c@ret\n", server.port())).expect("written");
+    let port = server.port().to_string();
+    let variables = [("PGHOST", "127.0.0.1"), ("PGPORT", &port), ("PGDATABASE", &database.name), ("PGUSER", "ann")];
+    let mut environment = Environment { home: Some(home.path().into()), ..Environment::default() };
+    environment.variables.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("permissions");
+    let open = Address::parse("postgres://", &environment).expect("an address");
+    let error = open.connect("test").await.err().expect("no password");
+    assert!(error.message.contains("chmod 600"), "{error}");
+    let same = Replication::connect(&open, "test").await.err().expect("no password");
+    assert_eq!(error.message, same.message);
+
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("permissions");
+    assert_eq!(answer(&open, "current_user || current_database()").await, format!("ann{}", database.name));
+    let other = Address::parse("postgres:///postgres?user=postgres", &environment).expect("an address");
+    assert_eq!(answer(&other, "current_user || current_database()").await, "postgrespostgres");
+
+    environment.variables.insert("PGPASSFILE".into(), "/nowhere".into());
+    environment.variables.insert("PGPASSWORD".into(), "se:c@ret".into());
+    let by_variable = Address::parse("postgres://", &environment).expect("an address");
+    assert_eq!(answer(&by_variable, "current_user").await, "ann");
+}
+
+#[tokio::test]
+async fn what_the_server_says_unasked_is_heard_until_the_connection_ends() {
+    let database = Database::new().await.expect("a database");
+    let (client, mut messages) =
+        address(&database.url()).connect_with_messages("rowcast-test").await.expect("connected");
+    client.batch_execute("listen a").await.expect("listening");
+    database.run("notify a, 'hello'").await;
+    match messages.recv().await {
+        Some(Ok(AsyncMessage::Notification(heard))) => assert_eq!((heard.channel(), heard.payload()), ("a", "hello")),
+        other => panic!("{other:?}"),
+    }
+    database
+        .run(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'rowcast-test' \
+                  and datname = current_database()",
+        )
+        .await;
+    // The server says goodbye first.
+    let error = loop {
+        match messages.recv().await.expect("an error comes last") {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(error.retry && error.message.contains("administrator"), "{error}");
+    assert!(messages.recv().await.is_none());
 }

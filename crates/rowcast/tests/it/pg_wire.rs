@@ -130,6 +130,35 @@ async fn a_line_that_went_silent_is_noticed() {
     assert!(error.retry() && began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
+#[tokio::test]
+async fn a_server_at_work_on_what_nobody_asked_for_is_not_dead() {
+    // The more often a transaction's changes go to the disk and back, the longer they take to be skipped.
+    let server =
+        Postgres::start_with(&PostgresOptions::default().set("logical_decoding_work_mem", "64kB")).expect("started");
+    let database = server.database().await.expect("a database");
+    database.run("create table t (a int); create table other (a int); create publication p for table t").await;
+    let mut wire = Replication::connect(&address(&database.url()), "rowcast-test").await.expect("connected");
+    wire.query("CREATE_REPLICATION_SLOT s TEMPORARY LOGICAL pgoutput").await.expect("a slot");
+    let flow =
+        Flow { status_every: Duration::from_millis(50), dead_after: Duration::from_millis(800), ..Flow::default() };
+    wire.start("START_REPLICATION SLOT s LOGICAL 0/0 (proto_version '1', publication_names 'p')", flow)
+        .await
+        .expect("started");
+    database.run("insert into other select generate_series(1, 1000000)").await;
+    database.run("insert into t values (1)").await;
+    let (mut silent, mut heard) = (Duration::ZERO, Instant::now());
+    loop {
+        let frame = wire.next().await.expect("a frame");
+        silent = silent.max(heard.elapsed());
+        heard = Instant::now();
+        if matches!(&frame, Frame::Data { bytes, .. } if bytes.first() == Some(&b'I')) {
+            break;
+        }
+    }
+    println!("silent for {silent:?}");
+    assert!(silent > Duration::from_millis(800), "the server was never silent for long: {silent:?}");
+}
+
 async fn failed(wire: &mut Replication) -> WireError {
     loop {
         if let Err(error) = wire.next().await {

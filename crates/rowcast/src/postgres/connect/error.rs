@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::address::{Parameters, Place};
+use super::super::tls::alert;
 use super::dial::{Refusal, seconds};
 use super::login::password;
 
@@ -108,20 +109,43 @@ pub(crate) fn lost(place: &Place, parameters: &Parameters, cause: tokio_postgres
         return refusal;
     }
     let reason = innermost(&cause);
-    let error = match () {
-        () if reason == "password missing" => no_password(place, parameters),
-        () if cause.is_closed() || io_kind(&cause).is_some() => ConnectError {
-            message: format!("{place} closed the connection while we logged in: {reason}"),
-            retry: true,
-            cause: Some(cause.into()),
-        },
-        () => ConnectError {
+    let error = match reason.as_str() {
+        "password missing" => no_password(place, parameters),
+        "server did not use channel binding" => not_bound(place),
+        _ if cause.is_closed() || io_of(&cause).is_some() => broken_off(place, cause.into()),
+        _ => ConnectError {
             message: format!("logging in to {place} failed: {reason}"),
             retry: false,
             cause: Some(cause.into()),
         },
     };
     Refusal { error, code: None }
+}
+
+/// The line broke before we were let in.
+pub(crate) fn broken_off(place: &Place, cause: Box<dyn Error + Send + Sync>) -> ConnectError {
+    let io = io_of(&*cause);
+    // With TLS 1.3 the server judges our certificate after the handshake.
+    if let Some(message) = io.and_then(|io| alert(place, io)) {
+        return ConnectError { message, retry: false, cause: Some(cause) };
+    }
+    let reason = match io {
+        Some(io) if io.kind() != io::ErrorKind::UnexpectedEof => format!(": {io}"),
+        _ => String::new(),
+    };
+    ConnectError {
+        message: format!("{place} closed the connection while we logged in{reason}"),
+        retry: true,
+        cause: Some(cause),
+    }
+}
+
+/// The password exchange cannot be bound to the encryption.
+pub(crate) fn not_bound(place: &Place) -> ConnectError {
+    ConnectError::wrong(format!(
+        "{place} cannot bind the password to the encryption, as `channel_binding=require` asks: that needs TLS and a \
+         `scram-sha-256` password"
+    ))
 }
 
 /// The server asks for a password, and there is none.
@@ -173,13 +197,6 @@ pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     inner.to_string()
 }
 
-fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    let mut inner = Some(error);
-    while let Some(error) = inner {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        inner = error.source();
-    }
-    None
+fn io_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    error.downcast_ref().or_else(|| io_of(error.source()?))
 }

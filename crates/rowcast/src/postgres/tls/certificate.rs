@@ -11,6 +11,8 @@ pub(super) struct Certificate<'a> {
     pub(super) common_name: Option<&'a str>,
     /// Whether it names its hosts in the way that replaced common names.
     pub(super) alternative_names: bool,
+    /// Whether its subject is its issuer.
+    pub(super) signed_itself: bool,
     /// Seconds since 1970.
     not_before: u64,
     not_after: u64,
@@ -36,17 +38,18 @@ impl<'a> Certificate<'a> {
         body.optional(0xA0);
         body.expect(0x02)?;
         body.expect(SEQUENCE)?;
-        body.expect(SEQUENCE)?;
+        let issuer = body.expect(SEQUENCE)?;
         let mut validity = Reader(body.expect(SEQUENCE)?);
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
-        let common_name = common_name(body.expect(SEQUENCE)?);
+        let subject = body.expect(SEQUENCE)?;
         let from = body.0;
         body.expect(SEQUENCE)?;
         let key = &from[..from.len() - body.0.len()];
         body.optional(0x81);
         body.optional(0x82);
         let alternative_names = body.optional(0xA3).is_some_and(has_alternative_names);
-        Some(Self { key, common_name, alternative_names, not_before, not_after, signature })
+        let (common_name, signed_itself) = (common_name(subject), subject == issuer);
+        Some(Self { key, common_name, alternative_names, signed_itself, not_before, not_after, signature })
     }
 
     /// Whether it may be used now.

@@ -43,21 +43,31 @@ pub(super) fn failed(place: &Place, settings: &TlsSettings, cause: io::Error) ->
         };
         return ConnectError { message, retry: true, cause: Some(cause.into()) };
     };
-    let message = match error {
+    let message = alert(place, &cause).unwrap_or_else(|| match error {
         Error::InvalidCertificate(wrong) => of_certificate(place, settings, wrong),
-        Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            format!("{place} asks for a certificate of ours: give `sslcert` and `sslkey`")
-        }
-        Error::AlertReceived(
-            alert @ (AlertDescription::UnknownCA
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateExpired
-            | AlertDescription::DecryptError),
-        ) => format!("{place} does not accept our certificate (`sslcert`): {alert:?}"),
         error => format!("{place} and we cannot agree how to encrypt: {error}"),
-    };
+    });
     ConnectError { message, retry: false, cause: Some(cause.into()) }
+}
+
+/// What the server's TLS complains about, if that is what broke the line and it concerns our own certificate.
+pub(in super::super) fn alert(place: &Place, cause: &io::Error) -> Option<String> {
+    let Some(Error::AlertReceived(alert)) = cause.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        return None;
+    };
+    match alert {
+        AlertDescription::CertificateRequired => {
+            Some(format!("{place} asks for a certificate of ours: give `sslcert` and `sslkey`"))
+        }
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::CertificateExpired
+        | AlertDescription::DecryptError => {
+            Some(format!("{place} does not accept our certificate (`sslcert`): {alert:?}"))
+        }
+        _ => None,
+    }
 }
 
 fn of_certificate(place: &Place, settings: &TlsSettings, wrong: &CertificateError) -> String {
@@ -69,7 +79,7 @@ fn of_certificate(place: &Place, settings: &TlsSettings, wrong: &CertificateErro
     match wrong {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
             "the certificate of {place} is not trusted: it is signed by none {roots}. Give `sslrootcert` the certificate of \
-             the authority that signed it"
+             the authority that signed it, or the server's own if it signed itself"
         ),
         CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => format!(
             "the certificate of {place} is for another host: it is for {}. Use that name in the address (with `hostaddr` for \

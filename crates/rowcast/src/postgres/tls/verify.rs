@@ -71,7 +71,10 @@ impl ServerCertVerifier for Verifier {
         };
         match judged {
             Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(error) if !is_about_the_name(&error) => Err(error),
+            Err(error) if !is_about_the_name(&error) => match read.signed_itself {
+                true => Err(CertificateError::UnknownIssuer.into()),
+                false => Err(error),
+            },
             Err(_) if !self.named => Ok(ServerCertVerified::assertion()),
             // As libpq does: the common name counts where there are no alternative names.
             Err(_) if !read.alternative_names && read.is_of(&name.to_str()) => Ok(ServerCertVerified::assertion()),

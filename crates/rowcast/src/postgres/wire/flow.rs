@@ -8,12 +8,14 @@ use std::time::{Duration, SystemTime};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
-use super::super::Lsn;
 use super::super::connect::Stream;
+use super::super::{Address, Lsn};
 use super::frame::{Frame, goodbye, status};
 use super::pipe::Pipe;
+use super::probe::is_at_work;
 use super::{Flow, WireError};
 
 /// Frames that were read together, and their share of the stream's memory.
@@ -41,6 +43,9 @@ pub(super) struct Streaming {
     memory: Arc<Semaphore>,
     /// When the server was last heard, or we last began to listen.
     heard: Instant,
+    /// Who to ask whether the server is at work when it says nothing, and the question under way.
+    process: (Address, i32),
+    probe: Option<JoinHandle<bool>>,
 }
 
 /// Bundles that may wait; when there are more, or their bytes fill the memory, nothing is read and the server waits.
@@ -53,14 +58,16 @@ impl Streaming {
     /// Starts the task; what it reads comes out of the receiver, and an error last.
     pub(super) fn start(
         pipe: Pipe,
+        process: (Address, i32),
         told: Arc<Told>,
         flow: Flow,
-    ) -> (mpsc::Receiver<Result<Bundle, WireError>>, tokio::task::JoinHandle<()>) {
+    ) -> (mpsc::Receiver<Result<Bundle, WireError>>, JoinHandle<()>) {
         // Never full: each bundle holds a share of the memory, of which there are fewer.
         let (sender, receiver) = mpsc::channel(BUNDLES_MAX + 2);
         let Pipe { stream, unread } = pipe;
         let memory = Arc::new(Semaphore::new(flow.memory.clamp(1, Semaphore::MAX_PERMITS)));
-        let task = Self { stream, unread, told, flow, sender, memory, heard: Instant::now() };
+        let heard = Instant::now();
+        let task = Self { stream, unread, told, flow, sender, memory, heard, process, probe: None };
         (receiver, tokio::spawn(task.run()))
     }
 
@@ -103,7 +110,9 @@ impl Streaming {
     }
 
     fn rhythm(&self) -> Interval {
-        let mut tick = interval(self.flow.status_every.max(Duration::from_millis(10)));
+        // Often enough to ask, to look and to wait for answers before the server is called dead.
+        let every = self.flow.status_every.min(self.flow.dead_after / 8);
+        let mut tick = interval(every.max(Duration::from_millis(10)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick
     }
@@ -111,14 +120,30 @@ impl Streaming {
     /// Says how far we are, and asks for an answer when nothing was heard for a while.
     async fn tick(&mut self) -> Result<(), WireError> {
         let silent = self.heard.elapsed();
-        if silent >= self.flow.dead_after {
-            let seconds = silent.as_secs_f32();
-            return Err(WireError::broken(format!(
-                "the database has said nothing for {seconds:.1} s, though it was asked to: the connection is dead, and a \
-                 firewall or the network did not tell"
-            )));
+        if silent < self.flow.dead_after / 2 {
+            self.probe = None;
+            return self.report(silent >= self.flow.dead_after / 4).await;
         }
-        self.report(silent >= self.flow.dead_after / 4).await
+        match self.probe.take() {
+            Some(probe) if probe.is_finished() => {
+                if probe.await.unwrap_or_default() {
+                    self.heard = Instant::now();
+                }
+            }
+            Some(probe) => self.probe = Some(probe),
+            None => {
+                let (address, process) = self.process.clone();
+                self.probe = Some(tokio::spawn(is_at_work(address, process)));
+            }
+        }
+        if self.heard.elapsed() < self.flow.dead_after {
+            return self.report(true).await;
+        }
+        let seconds = silent.as_secs_f32();
+        Err(WireError::broken(format!(
+            "the database has said nothing for {seconds:.1} s, though it was asked to: the connection is dead, and a firewall or \
+             the network did not tell"
+        )))
     }
 
     /// A share of the memory for frames of this weight; meanwhile the server is told that we are alive. `None`: nobody wants

@@ -11,7 +11,7 @@ use tokio_postgres::fallible_iterator::FallibleIterator;
 
 use super::super::ConnectError;
 use super::super::address::{Binding, Parameters, Place};
-use super::super::connect::{PINS, Refusal, Said, no_password, password, refused};
+use super::super::connect::{PINS, Refusal, Said, broken_off, no_password, not_bound, password, refused};
 use super::WireError;
 use super::pipe::{Heard, Pipe};
 
@@ -65,9 +65,10 @@ pub(super) fn refusal(place: &Place, parameters: &Parameters, error: WireError) 
             refusal.error.cause = Some(error.into());
             refusal
         }
+        None if error.cause.is_some() => Refusal { error: broken_off(place, error.into()), code: None },
         None => {
-            let message = format!("{place} did not let us in: {error}");
-            Refusal { error: ConnectError { message, retry: true, cause: Some(error.into()) }, code: None }
+            let message = format!("logging in to {place} failed: {error}");
+            Refusal { error: ConnectError { message, retry: false, cause: Some(error.into()) }, code: None }
         }
     }
 }
@@ -94,19 +95,19 @@ async fn authenticate(pipe: &mut Pipe, place: &Place, parameters: &Parameters) -
     let secret = || password(place, parameters).0.ok_or_else(|| Failure::Other(no_password(place, parameters)));
     let mut bytes = BytesMut::new();
     match pipe.hear().await? {
-        Heard::Message(Message::AuthenticationOk) => return unbound(parameters),
+        Heard::Message(Message::AuthenticationOk) => return unbound(place, parameters),
         Heard::Message(Message::AuthenticationCleartextPassword) => {
-            unbound(parameters)?;
+            unbound(place, parameters)?;
             frontend::password_message(secret()?.as_bytes(), &mut bytes)?;
             pipe.send(&bytes).await?;
         }
         Heard::Message(Message::AuthenticationMd5Password(body)) => {
-            unbound(parameters)?;
+            unbound(place, parameters)?;
             let hash = md5_hash(parameters.user.as_bytes(), secret()?.as_bytes(), body.salt());
             frontend::password_message(hash.as_bytes(), &mut bytes)?;
             pipe.send(&bytes).await?;
         }
-        Heard::Message(Message::AuthenticationSasl(body)) => scram(pipe, &body, &secret()?, parameters).await?,
+        Heard::Message(Message::AuthenticationSasl(body)) => scram(pipe, place, &body, &secret()?, parameters).await?,
         _ => {
             return Err(Failure::Other(ConnectError::wrong(format!(
                 "{place} asks for a way to log in that is not supported here (GSSAPI, SSPI): use `scram-sha-256`, `md5`, \
@@ -121,18 +122,16 @@ async fn authenticate(pipe: &mut Pipe, place: &Place, parameters: &Parameters) -
 }
 
 /// Logging in without a bound password exchange.
-fn unbound(parameters: &Parameters) -> Result<(), Failure> {
+fn unbound(place: &Place, parameters: &Parameters) -> Result<(), Failure> {
     match parameters.binding {
-        Binding::Require => Err(Failure::Other(ConnectError::wrong(
-            "the server cannot bind the password to the encryption, as `channel_binding=require` asks: that needs TLS and a \
-             `scram-sha-256` password",
-        ))),
+        Binding::Require => Err(Failure::Other(not_bound(place))),
         Binding::Disable | Binding::Prefer => Ok(()),
     }
 }
 
 async fn scram(
     pipe: &mut Pipe,
+    place: &Place,
     body: &AuthenticationSaslBody,
     secret: &str,
     parameters: &Parameters,
@@ -152,7 +151,7 @@ async fn scram(
         _ => return Err(unexpected()),
     };
     if name != SCRAM_SHA_256_PLUS {
-        unbound(parameters)?;
+        unbound(place, parameters)?;
     }
     let mut exchange = ScramSha256::new(secret.as_bytes(), binding);
     let mut bytes = BytesMut::new();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::glob::matches;
+use super::voice::{NotSaid, Voice};
 use crate::postgres::NotifySettings;
 
 /// How long somebody waits for a channel to be heard.
@@ -24,6 +25,7 @@ pub struct Ears {
     channels: BTreeSet<Box<str>>,
     allow: Vec<String>,
     wait: Duration,
+    voice: Voice,
     hearing: watch::Sender<Hearing>,
 }
 
@@ -55,12 +57,13 @@ pub(super) struct Hearing {
 }
 
 impl Ears {
-    pub(super) fn new(settings: &NotifySettings) -> Self {
+    pub(super) fn new(settings: &NotifySettings, voice: Voice) -> Self {
         let wanted = settings.channels.iter().map(|name| name.as_str().into()).collect();
         Self {
             channels: settings.channels.iter().map(|name| name.as_str().into()).collect(),
             allow: settings.allow.clone(),
             wait: WAIT,
+            voice,
             hearing: watch::Sender::new(Hearing { wanted, ..Hearing::default() }),
         }
     }
@@ -81,6 +84,11 @@ impl Ears {
             Ok(_) => Ok(()),
             Err(_) => Err(NotHeard::Unavailable(self.excuse(channel))),
         }
+    }
+
+    /// Sends a notification. Whether the channel is heard does not matter.
+    pub async fn say(&self, channel: &str, payload: &str) -> Result<(), NotSaid> {
+        self.voice.say(channel, payload).await
     }
 
     /// Whether the channel may be heard.
@@ -161,7 +169,8 @@ mod tests {
     fn ears(channels: &[&str], allow: &[&str]) -> Ears {
         let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let probe_every = Duration::from_secs(5);
-        Ears::new(&NotifySettings { channels: own(channels), allow: own(allow), probe_every })
+        let voice = Voice::new("postgres://nobody@localhost/none".parse().expect("an address"));
+        Ears::new(&NotifySettings { channels: own(channels), allow: own(allow), probe_every }, voice)
     }
 
     #[test]
