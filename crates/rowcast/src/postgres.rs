@@ -4,6 +4,7 @@
 //! Knows no traits. Leaves reading changes to `source`, and rows to `store`.
 
 pub mod address;
+pub(crate) mod catalog;
 mod connect;
 pub mod doctor;
 pub mod environment;

@@ -2,6 +2,7 @@
 //!
 //! Leaves live changes to `source`: what is written here comes back from there, like anyone's.
 
+pub mod postgres;
 pub mod sqlite;
 
 use std::sync::Arc;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::event::Epoch;
-use crate::postgres::{Address, PostgresSettings};
+use crate::postgres::{Address, Live, PostgresSettings};
 use crate::source::Source;
-use crate::source::notify::Ears;
+use crate::source::notify::{Ears, NotifySource};
+use crate::source::postgres::PostgresSource;
 use crate::source::sqlite::SqliteSource;
 use crate::sqlite::SqliteSettings;
 use crate::store::Store;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 
 /// A database to make live.
@@ -87,20 +89,34 @@ impl Database {
                     may_be_away: false,
                 })
             }
-            Self::Postgres { name, address, settings } => open_postgres(name, address, settings, epoch),
+            Self::Postgres { name, address, settings } => Ok(open_postgres(name, address, settings, epoch)),
         }
     }
 }
 
-fn open_postgres(
-    name: String,
-    _address: Address,
-    mut settings: PostgresSettings,
-    epoch: Epoch,
-) -> Result<Opened, StartError> {
+/// Connects to nothing yet.
+fn open_postgres(name: String, address: Address, mut settings: PostgresSettings, epoch: Epoch) -> Opened {
     // A gateway that comes back with the same log knows its own dead connection by this.
     if settings.instance == PostgresSettings::default().instance {
         settings.instance = epoch.0.to_string();
     }
-    Err(StartError(format!("`{name}` is a PostgreSQL database, which this build cannot follow yet")))
+    let live = Arc::new(Live::default());
+    let store = PostgresStore::open(address.clone(), settings.clone(), live.clone());
+    let hears = !settings.notify.channels.is_empty() || !settings.notify.allow.is_empty();
+    let (notify, dead_after) = (settings.notify.clone(), settings.dead_after);
+    let (notify, ears) = NotifySource::new(&format!("{name}:notify"), address.clone(), notify, dead_after);
+    let tables = PostgresSource::new(&name, address, settings, live);
+    let mut sources: Vec<Box<dyn Source>> = vec![Box::new(tables)];
+    // Where no channel can be asked for, no connection is kept for them.
+    if hears {
+        sources.push(Box::new(notify));
+    }
+    Opened {
+        kind: "postgresql",
+        name: name.into(),
+        store: Arc::new(store),
+        sources,
+        ears: Some(ears),
+        may_be_away: true,
+    }
 }

@@ -108,7 +108,7 @@ fn record_sources(board: &Board) {
 
 fn record_sessions(node: &Node) {
     let sessions = node.sessions();
-    for transport in ["websocket", "sse"] {
+    for transport in ["websocket", "sse", "pgws", "pg_eventserv", "postgres-websockets"] {
         let count = sessions.iter().filter(|(_, connected)| connected.transport == transport).count();
         metrics::gauge!("rowcast_connections", "transport" => transport).set(count as f64);
     }

@@ -14,17 +14,21 @@
 //! | `BLOB`, `…BINARY…`, `BYTEA` | text of the form `\x00ff` | everything else |
 //! | anything else (none, `DATETIME`, `UUID`, …) | everything: numbers, text, `true` as 1, objects as their JSON | numbers beyond a double |
 //!
+//! That is SQLite. A column of PostgreSQL is checked against its type's own limits (`postgres`), and what the database is the
+//! better judge of is left to it.
+//!
 //! NULL is taken everywhere. A column that is not named gets its default. A column that is named twice is refused, as is a
 //! name that is no column's, unless [`Extra::Ignore`] passes over it.
 
 mod kind;
 mod number;
+mod postgres;
 
 use std::sync::Arc;
 
 use super::decode::{Field, Fields};
 use crate::event::{Table, Value};
-use kind::Kind;
+use crate::filter::Dialect;
 
 /// What to do with a name that is no column's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,18 +54,42 @@ pub struct Misfit {
     pub reason: String,
 }
 
+/// What each column takes.
+#[derive(Debug, Clone)]
+enum Kinds {
+    Sqlite(Box<[kind::Kind]>),
+    Postgres(Box<[postgres::Kind]>),
+}
+
+impl Kinds {
+    fn of(table: &Table, dialect: Dialect) -> Self {
+        let declared = table.columns.iter().map(|column| &*column.declared);
+        match dialect {
+            Dialect::Sqlite => Self::Sqlite(declared.map(kind::Kind::of).collect()),
+            Dialect::Postgres => Self::Postgres(declared.map(postgres::Kind::of).collect()),
+        }
+    }
+
+    fn value(&self, column: usize, field: Field) -> Result<Value, String> {
+        match self {
+            Self::Sqlite(kinds) => kinds[column].value(field),
+            Self::Postgres(kinds) => kinds[column].value(field),
+        }
+    }
+}
+
 /// Makes rows fit one table.
 #[derive(Debug, Clone)]
 pub struct Coerce {
     table: Arc<Table>,
-    kinds: Box<[Kind]>,
+    kinds: Kinds,
     extra: Extra,
 }
 
 impl Coerce {
-    /// For rows of this table.
-    pub fn new(table: Arc<Table>, extra: Extra) -> Self {
-        let kinds = table.columns.iter().map(|column| Kind::of(&column.declared)).collect();
+    /// For rows of this table of a database with these rules.
+    pub fn new(table: Arc<Table>, dialect: Dialect, extra: Extra) -> Self {
+        let kinds = Kinds::of(&table, dialect);
         Self { table, kinds, extra }
     }
 
@@ -73,7 +101,7 @@ impl Coerce {
     /// The columns that the record sets, in the record's order.
     pub fn row(&self, fields: Fields) -> Result<Cells, Misfit> {
         let named = fields.0.len();
-        let mut cells = Cells::with_capacity(named.min(self.kinds.len()));
+        let mut cells = Cells::with_capacity(named.min(self.table.columns.len()));
         for (name, field) in fields.0 {
             let Some(index) = self.table.column(&name) else {
                 match self.extra {
@@ -84,7 +112,7 @@ impl Coerce {
             if cells.iter().any(|(other, _)| *other == index) {
                 return Err(misfit(&name, "given twice".into()));
             }
-            let value = self.kinds[index].value(field).map_err(|reason| misfit(&name, reason))?;
+            let value = self.kinds.value(index, field).map_err(|reason| misfit(&name, reason))?;
             cells.push((index, value));
         }
         if cells.is_empty() && (named > 0 || self.extra == Extra::Ignore) {
@@ -137,6 +165,19 @@ fn shown(field: &Field) -> String {
         Field::Bool(b) => b.to_string(),
         Field::Number(text) | Field::Json(text) => short(text),
         Field::Text(text) => format!("{:?}", short(text)),
+    }
+}
+
+fn expected(what: &str, field: &Field) -> String {
+    format!("expected {what}, got {}", shown(field))
+}
+
+fn written(field: Field) -> Box<str> {
+    match field {
+        Field::Null => "null".into(),
+        Field::Bool(true) => "true".into(),
+        Field::Bool(false) => "false".into(),
+        Field::Number(text) | Field::Text(text) | Field::Json(text) => text,
     }
 }
 

@@ -30,6 +30,8 @@ const BUFFER_BYTES: usize = 2 << 20;
 const JOINED_FOR: Duration = Duration::from_secs(1);
 /// A snapshot is not joined when so many events have been appended since: reading them costs more than rows do.
 const JOINED_WITHIN: u64 = 4096;
+/// So many equal snapshots are taken one after the other because something has happened since the last; more share one.
+const AGAIN: u32 = 3;
 /// Bytes of snapshots that were read to their end and wait to be joined, all together.
 const LINGERING_BYTES: usize = 32 << 20;
 /// How long those who are ready wait for one who is not.
@@ -65,6 +67,8 @@ pub(super) struct Need {
 /// One snapshot on its way to those who share it.
 #[derive(Debug)]
 struct Shot {
+    /// How many equal ones were begun just before, each a moment after the other.
+    before: u32,
     state: Mutex<State>,
     /// Heard by the readers: there is more.
     news: watch::Sender<()>,
@@ -154,14 +158,14 @@ impl Reader {
         };
         let mut shots = node.sharing.shots.lock();
         let head = node.log.head();
-        if let Some(shot) = shots.get(&key).filter(|_| need.shared)
-            && let Some(reader) = shot.join(head, need.after)
-        {
+        let other = shots.get(&key).filter(|_| need.shared);
+        if let Some(reader) = other.and_then(|shot| shot.join(head, need.after)) {
             metrics::counter!("rowcast_snapshots_shared_total").increment(1);
             return reader;
         }
+        let before = other.map_or(0, |other| other.before + 1);
         let channel = || watch::Sender::new(());
-        let shot = Arc::new(Shot { state: Mutex::default(), news: channel(), taken: channel() });
+        let shot = Arc::new(Shot { before, state: Mutex::default(), news: channel(), taken: channel() });
         let reader = shot.add(&mut shot.state.lock());
         if need.shared {
             shots.insert(key.clone(), shot.clone());
@@ -196,7 +200,9 @@ impl Shot {
     fn join(self: &Arc<Self>, head: Position, after: Position) -> Option<Reader> {
         let mut state = self.state.lock();
         let fits = state.begun.is_none_or(|(began, known)| {
-            let near = head.offset.0.saturating_sub(known.offset.0) <= JOINED_WITHIN;
+            // Something that has happened since comes as a change; one client alone would rather have it in its rows.
+            let within = if self.before < AGAIN { 0 } else { JOINED_WITHIN };
+            let near = head.offset.0.saturating_sub(known.offset.0) <= within;
             known >= after && near && head.epoch == known.epoch && began.elapsed() < JOINED_FOR
         });
         let gone = state.first > 0 || state.deserted || matches!(state.end, Some(Err(_)));

@@ -111,7 +111,8 @@ impl Source for NotifySource {
         Ok(Vec::new())
     }
 
-    /// Begins to listen, and returns when it is known whether that works; if not, it is tried again and again.
+    /// Begins to listen as soon as a channel is wanted. Where there is one, returns when it is known whether that works; if
+    /// not, it is tried again and again.
     async fn start(&mut self, place: Option<Place>) -> Result<(), SourceError> {
         self.listening = None;
         self.handed = None;
@@ -130,7 +131,7 @@ impl Source for NotifySource {
         let task = tokio::spawn(listener.run()).abort_handle();
         self.listening = Some(Listening { heard, task });
         // Never fails: the ears have the sender.
-        let _ = hearing.wait_for(|hearing| hearing.tried).await;
+        let _ = hearing.wait_for(|hearing| hearing.tried || hearing.wanted.is_empty()).await;
         Ok(())
     }
 

@@ -133,6 +133,23 @@ async fn each_filter_hears_its_rows_and_the_last_of_them() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_known_only_by_its_key_reaches_every_filter_that_may_hold_it() {
+    let world = world();
+    let (seven, eight, other) =
+        (world.join(1, Some("a = 7")), world.join(2, Some("a = 8")), world.join(3, Some("id = 2")));
+    let change = |op, old: Option<[Value; 2]>, new: Option<[Value; 2]>| {
+        let row = |values: [Value; 2]| Row::from(values.to_vec());
+        let body = Body::Row(RowChange { table: world.table.clone(), op, old: old.map(row), new: new.map(row) });
+        vec![Change { tx: 1, last: true, time_ms: 0, body }]
+    };
+    world.append(change(Op::Update, None, Some([Value::Int(1), Value::Int(7)]))).await;
+    world.append(change(Op::Delete, Some([Value::Int(1), Value::Unchanged]), None)).await;
+    assert_eq!(heard(&seven), "1! 1!");
+    assert_eq!(heard(&eight), "1! 1!", "it may have held the row before");
+    assert_eq!(heard(&other), "");
+}
+
+#[tokio::test]
 async fn a_transaction_waits_until_its_end_is_in_the_log() {
     let world = world();
     let all = world.join(1, None);

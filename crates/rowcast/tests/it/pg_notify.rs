@@ -226,6 +226,20 @@ async fn only_configured_and_allowed_channels_are_heard() {
 }
 
 #[tokio::test]
+async fn without_a_channel_there_is_no_connection_and_the_first_one_makes_it() {
+    let database = Database::new().await.expect("a database");
+    let mut hearing = Hearing::with(&database.url(), Wish { channels: &[], ..QUICK }).await;
+    let client = database.connect().await.expect("connected");
+    let count =
+        "select count(*) from pg_stat_activity where datname = current_database() and application_name like 'rowcast%'";
+    assert_eq!(client.query_one(count, &[]).await.expect("a count").get::<_, i64>(0), 0);
+    hearing.hears("room_1").await;
+    hearing.skip();
+    database.run("notify room_1, 'heard'").await;
+    assert_eq!(hearing.texts(1).await, ["room_1 heard"]);
+}
+
+#[tokio::test]
 async fn a_terminated_connection_resumes_and_says_that_something_may_be_missing() {
     let database = Database::new().await.expect("a database");
     let mut hearing = Hearing::of(&database.url()).await;

@@ -1,7 +1,7 @@
-//! What a column takes, by the type it was declared with.
+//! What a column of SQLite takes, by the type it was declared with.
 
 use super::number::{self, Integer};
-use super::shown;
+use super::{expected, shown, written};
 use crate::event::Value;
 use crate::ingest::decode::Field;
 
@@ -109,10 +109,6 @@ impl Wrong {
     }
 }
 
-fn expected(what: &str, field: &Field) -> String {
-    format!("expected {what}, got {}", shown(field))
-}
-
 /// The most exact of integer, double and digits that holds the number.
 fn numeric(text: &str) -> Result<Value, Wrong> {
     if let Integer::Is(n) = number::integer(text) {
@@ -123,20 +119,11 @@ fn numeric(text: &str) -> Result<Value, Wrong> {
     Ok(if plain && number::significant_digits(text) > 15 { Value::Number(text.into()) } else { Value::Real(real) })
 }
 
-fn written(field: Field) -> Box<str> {
-    match field {
-        Field::Null => "null".into(),
-        Field::Bool(true) => "true".into(),
-        Field::Bool(false) => "false".into(),
-        Field::Number(text) | Field::Text(text) | Field::Json(text) => text,
-    }
-}
-
 fn is_truth(text: &str) -> bool {
     text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")
 }
 
-fn bytes(field: &Field) -> Option<Value> {
+pub(super) fn bytes(field: &Field) -> Option<Value> {
     let Field::Text(text) = field else { return None };
     let digits = text.strip_prefix("\\x")?.as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

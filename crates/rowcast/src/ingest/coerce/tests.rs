@@ -17,7 +17,7 @@ fn coerce(extra: Extra) -> Coerce {
         ("place", "POINT"),
     ];
     let columns = columns.iter().map(column).collect();
-    Coerce::new(Arc::new(Table { name: TableName::bare("readings"), columns, key: vec![0] }), extra)
+    Coerce::new(Arc::new(Table { name: TableName::bare("readings"), columns, key: vec![0] }), Dialect::Sqlite, extra)
 }
 
 fn row(extra: Extra, json: &str) -> Result<Cells, String> {

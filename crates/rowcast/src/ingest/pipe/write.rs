@@ -73,10 +73,11 @@ impl Pipe {
             }
         };
         tries.done();
+        let coerce = Coerce::new(table, to.store.dialect(), extra);
         Ok(Self {
             to,
             extra,
-            coerce: Coerce::new(table, extra),
+            coerce,
             patience,
             waiting: Queue::default(),
             writing: None,
@@ -146,7 +147,7 @@ impl Pipe {
         if !Arc::ptr_eq(&written.table, self.coerce.table()) {
             let gone = self.waiting.rebind(self.coerce.table(), &written.table);
             self.rejects.extend(gone.into_iter().map(column_gone));
-            self.coerce = Coerce::new(written.table, self.extra);
+            self.coerce = Coerce::new(written.table, self.to.store.dialect(), self.extra);
         }
         written.count
     }

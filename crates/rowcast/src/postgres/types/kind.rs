@@ -67,8 +67,8 @@ impl Kind {
             Kind::Real => text.parse().ok().map(Value::Real),
             Kind::Number => Some(Value::Number(text.into())),
             Kind::Inet => Some(Value::Text(scalar::without_full_mask(text).into())),
-            Kind::Timestamp | Kind::TimestampTz => scalar::timestamp(text).map(|iso| Value::Text(iso.into())),
-            Kind::Bytes => scalar::bytea(text).map(|bytes| Value::Bytes(bytes.into())),
+            Kind::Timestamp | Kind::TimestampTz => scalar::timestamp(text).map(Value::Text),
+            Kind::Bytes => scalar::bytea(text).map(Value::Bytes),
             Kind::Json => Some(Value::Json(scalar::trim_json(text).into())),
             Kind::Array { .. } | Kind::Vector(_) | Kind::Record(_) | Kind::Hstore => {
                 let mut out = Vec::with_capacity(text.len() + 16);

@@ -1,33 +1,33 @@
 //! Single values between PostgreSQL's text, its JSON and ours.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::event::Value;
 
 /// `t`, `true` and the opposite.
-pub(super) fn boolean(text: &str) -> Option<crate::event::Value> {
+pub(super) fn boolean(text: &str) -> Option<Value> {
     match text {
-        "t" | "true" => Some(crate::event::Value::Bool(true)),
-        "f" | "false" => Some(crate::event::Value::Bool(false)),
+        "t" | "true" => Some(Value::Bool(true)),
+        "f" | "false" => Some(Value::Bool(false)),
         _ => None,
     }
 }
 
 /// `2026-11-21 10:00:00.5+00` as JSON has it: `2026-11-21T10:00:00.5+00:00`. `None` where it stays as it is.
-pub(super) fn timestamp(text: &str) -> Option<String> {
+pub(super) fn timestamp(text: &str) -> Option<Arc<str>> {
     let (date, rest) = text.split_once(' ')?;
-    let (clock, era) = rest.split_once(' ').map_or((rest, None), |(clock, era)| (clock, Some(era)));
-    let mut iso = String::with_capacity(text.len() + 3);
-    iso.push_str(date);
-    iso.push('T');
-    iso.push_str(clock);
+    let (clock, era) = rest.find(' ').map_or((rest, ""), |at| rest.split_at(at));
     let zone = clock.bytes().rev().take_while(|b| !matches!(b, b'+' | b'-')).count();
-    if zone == 2 && clock.len() > 2 {
-        iso.push_str(":00");
+    let minutes = if zone == 2 && clock.len() > 2 { ":00" } else { "" };
+    let parts = [date, "T", clock, minutes, era];
+    // The longest that there is has 41 bytes; put together here, it is allocated once.
+    let (mut buffer, mut end) = ([0; 48], 0);
+    for part in parts {
+        buffer.get_mut(end..end + part.len())?.copy_from_slice(part.as_bytes());
+        end += part.len();
     }
-    if let Some(era) = era {
-        iso.push(' ');
-        iso.push_str(era);
-    }
-    Some(iso)
+    std::str::from_utf8(&buffer[..end]).ok().map(Arc::from)
 }
 
 /// An inet is printed without the mask of a single address, but cast with it.
@@ -40,18 +40,18 @@ pub(super) fn without_full_mask(text: &str) -> &str {
 }
 
 /// Both of PostgreSQL's spellings: `\x00ff`, and `\000\377` with plain characters as they are.
-pub(super) fn bytea(text: &str) -> Option<Vec<u8>> {
+pub(super) fn bytea(text: &str) -> Option<Arc<[u8]>> {
     match text.strip_prefix("\\x") {
         Some(hex) => from_hex(hex.as_bytes()),
-        None => from_escapes(text.as_bytes()),
+        None => from_escapes(text.as_bytes()).map(Arc::from),
     }
 }
 
-fn from_hex(hex: &[u8]) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+fn from_hex(hex: &[u8]) -> Option<Arc<[u8]>> {
+    let digit = |b: u8| (b & 15) + if b > b'9' { 9 } else { 0 };
     let (pairs, rest) = hex.as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
-    rest.is_empty().then_some(bytes)
+    let is_hex = rest.is_empty() && hex.iter().all(u8::is_ascii_hexdigit);
+    is_hex.then(|| pairs.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect())
 }
 
 fn from_escapes(mut text: &[u8]) -> Option<Vec<u8>> {

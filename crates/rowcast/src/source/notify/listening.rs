@@ -50,6 +50,10 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) async fn run(self) {
+        // Two connections and a NOTIFY now and then are not spent before there is something to hear.
+        if self.ears.subscribe().wait_for(|hearing| !hearing.wanted.is_empty()).await.is_err() {
+            return;
+        }
         let mut pause = PAUSE_MIN;
         let mut trouble: Option<String> = None;
         loop {

@@ -34,7 +34,7 @@ function listen(channel) {
     opened = true;
     say("listening");
   };
-  socket.onclose = () => say(opened ? "closed" : "refused; is the channel allowed by postgres.notify.allow?");
+  socket.onclose = () => say(opened ? "closed" : "refused; is the channel allowed by postgres.notify_allow?");
   socket.onmessage = (message) => show(channel, message.data);
   stop.onclick = () => {
     socket.close();
