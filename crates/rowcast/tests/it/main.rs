@@ -13,6 +13,7 @@ mod log_local;
 mod pg_connect;
 mod pg_doctor;
 mod pg_filter;
+mod pg_gateway;
 mod pg_install;
 mod pg_notify;
 mod pg_outbox;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use rowcast::postgres::{Address, ConnectError, Environment, Replication};
-use servers::{Database, Postgres, PostgresOptions};
+use servers::{Database, PgBouncer, Postgres, PostgresOptions};
 use tokio_postgres::AsyncMessage;
 
 fn address(text: &str) -> Address {
@@ -181,4 +181,17 @@ async fn what_the_server_says_unasked_is_heard_until_the_connection_ends() {
     };
     assert!(error.retry && error.message.contains("administrator"), "{error}");
     assert!(messages.recv().await.is_none());
+}
+
+#[tokio::test]
+async fn a_pooler_that_refuses_options_gets_them_afterwards() {
+    let database = Database::new().await.expect("a database");
+    let pooler = PgBouncer::start(database.port(), "session").expect("a pooler");
+    let address = address(&pooler.url(&database.name));
+    let client = address.connect("rowcast-test").await.expect("connected");
+    let sql = "select concat_ws('|', current_setting('timezone'), current_setting('intervalstyle'), \
+               current_setting('extra_float_digits'), current_setting('application_name'))";
+    assert_eq!(client.query_one(sql, &[]).await.expect("answered").get::<_, String>(0), "UTC|postgres|1|rowcast-test");
+    let error = Replication::connect(&address, "test").await.err().expect("no replication through this one");
+    assert!(error.message.contains("is a pooler") && !error.retry, "{error}");
 }

@@ -200,6 +200,8 @@ async fn a_server_that_shuts_down_need_not_wait_for_us() {
     let mut follower = pg.follow().await;
     pg.database.run("INSERT INTO t VALUES (1)").await;
     follower.expect(&["insert t (1)"]).await;
+    let place = follower.place.clone().expect("a place");
+    follower.source.confirm(&place).await.expect("confirmed");
     let began = Instant::now();
     let stopped = tokio::task::spawn_blocking(move || server.stop(Stop::Fast).map(|()| server));
     // As the gateway does: what is in the log is confirmed.

@@ -163,8 +163,13 @@ pub(crate) fn refused(place: &Place, parameters: &Parameters, said: &Said<'_>) -
     let Parameters { user, database, .. } = parameters;
     let Said { code, message, hint } = said;
     let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-    let retry = matches!(code.get(..2), Some("08" | "53" | "57" | "58"));
+    let pooler = message.contains("startup parameter: replication");
+    let retry = !pooler && matches!(code.get(..2), Some("08" | "53" | "57" | "58"));
     let advice = match *code {
+        _ if pooler => format!(
+            "{place} is a pooler that does not pass replication on: give the address of the database itself, or let changes be \
+             captured by triggers"
+        ),
         "28P01" => {
             format!("the password for `{user}` was refused by {place}: is it the right one, and does the user exist?")
         }

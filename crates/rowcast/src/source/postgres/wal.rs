@@ -35,7 +35,12 @@ pub(super) struct Wal {
     state: State,
     /// Why the slot has to be made anew at the next start.
     given_up: Option<String>,
+    /// Where the stream could not be read on, and how often.
+    stuck: Option<(WalPlace, u32)>,
 }
+
+/// So often a stream is tried that fails at one and the same place, for a reason that does not pass by itself.
+const TRIES: u32 = 3;
 
 enum State {
     /// Not started, or ended by an error.
@@ -55,7 +60,7 @@ impl Wal {
         shared: Arc<Shared>,
     ) -> Self {
         let types = Arc::new(Types::new());
-        Self { name, address, settings, live, types, shared, state: State::Over, given_up: None }
+        Self { name, address, settings, live, types, shared, state: State::Over, given_up: None, stuck: None }
     }
 
     /// Begins to read after `place`. Returns when it reads, or when it is known what it waits for.
@@ -113,12 +118,25 @@ impl Wal {
                             return Err(SourceError::retry(reason));
                         }
                         Err(error) => {
+                            let at = reading.at();
                             self.state = State::Over;
+                            self.note_failure(at, &error);
                             return Err(error);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// A stream that nobody can read is given up in the end: better to begin anew than to stand still.
+    fn note_failure(&mut self, at: WalPlace, error: &SourceError) {
+        let SourceError::Stop { message, .. } = error else { return };
+        let before = self.stuck.filter(|(place, _)| *place == at).map_or(0, |(_, tries)| tries);
+        self.stuck = Some((at, before + 1));
+        if before + 1 >= TRIES {
+            self.stuck = None;
+            self.given_up = Some(format!("the stream of changes could not be read on: {message}"));
         }
     }
 

@@ -257,8 +257,8 @@ mod tests {
         let mut whole = collected("wal:1/1/0/1", 2);
         let mut batches = read(&mut whole, 7, "ab-cde-", 9);
         batches.push(text(&whole.take()));
-        assert_eq!(batches, ["a,b|0/1+2@7", "c,d|0/1+5@7", "e.|0/9"]);
-        for (place, rest) in [("wal:1/1/0/1+2@7", "c,d,e.|0/9"), ("wal:1/1/0/1+5@7", "e.|0/9")] {
+        assert_eq!(batches, ["a,b|0/1+3@7", "c,d|0/1+5@7", "e.|0/9"]);
+        for (place, rest) in [("wal:1/1/0/1+3@7", "c,d,e.|0/9"), ("wal:1/1/0/1+5@7", "e.|0/9")] {
             let mut again = collected(place, 10);
             // One that has nothing for us.
             assert_eq!(read(&mut again, 5, "", 4), Vec::<String>::new());

@@ -48,8 +48,9 @@ pub(super) struct Begun {
     /// What comes before the stream; `None` where the log stands at `at` already.
     pub(super) first: Option<Vec<Change>>,
     pub(super) captured: Captured,
-    /// Everything that was seen of the catalog is in the stream before this.
+    /// Everything that was seen of the catalog is in the stream before this, and in every snapshot that contains that.
     pub(super) seen: Lsn,
+    pub(super) tx: u64,
 }
 
 impl Begin {
@@ -60,21 +61,21 @@ impl Begin {
 
     /// Begins to read. Waits for as long as another gateway uses the slot.
     pub(super) async fn run(mut self) -> Result<Begun, SourceError> {
+        let _waiting = Waiting(self.shared.clone());
         let client = self.address.connect(&self.application()).await?;
         let mut wire = Replication::connect(&self.address, &self.application()).await?;
         loop {
             self.free(&client).await?;
             let captured = self.captured(&client).await?;
+            let tx = now(&client).await?;
+            self.shared.set_near(tx);
             let server = server(&client, &mut wire).await?;
             let (at, first) = self.slot(&client, &mut wire, &server, &captured).await?;
             let streaming = self.settings.streaming;
             let sql = start_sql(&self.settings.slot, at.lsn, &captured.publications, streaming);
             let flow = Flow { dead_after: self.settings.dead_after, memory: WAITING_MAX, ..Flow::default() };
             match wire.start(&sql, flow).await {
-                Ok(()) => {
-                    self.shared.wait_for(None);
-                    return Ok(Begun { wire, client, at, first, captured, seen: server.flushed });
-                }
+                Ok(()) => return Ok(Begun { wire, client, at, first, captured, seen: server.flushed, tx }),
                 // Somebody was faster.
                 Err(error) if error.code.as_deref() == Some("55006") => sleep(UNTIL_ENDED).await,
                 Err(error) if is_lost(&error) && self.given_up.is_none() => {
@@ -163,7 +164,7 @@ impl Begin {
             None => Vec::new(),
             Some(reason) => {
                 tracing::warn!(slot = &**name, "{reason}; clients begin anew");
-                resets(client, server, captured, place.and_then(|place| place.part), &reason).await?
+                resets(client, captured, place.and_then(|place| place.part), &reason).await?
             }
         };
         Ok((at, Some(first)))
@@ -200,9 +201,12 @@ impl Begin {
     }
 }
 
-impl Drop for Begin {
+/// While this is there, something may be waited for.
+struct Waiting(Arc<Shared>);
+
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.shared.wait_for(None);
+        self.0.wait_for(None);
     }
 }
 
@@ -261,19 +265,23 @@ fn unhex(text: &str) -> Option<String> {
     String::from_utf8(digits.chunks(2).map(byte).collect::<Option<_>>()?).ok()
 }
 
-/// A reset of every captured table, as a transaction that every snapshot taken before the slot was made does not contain.
+/// The number of a transaction that every snapshot taken from now on contains, and none that was taken before.
+pub(super) async fn now(client: &Client) -> Result<u64, SourceError> {
+    let sql =
+        "SELECT CASE WHEN pg_is_in_recovery() THEN (pg_snapshot_xmax(pg_current_snapshot())::text::numeric - 1)::text
+                           ELSE pg_current_xact_id()::text END";
+    let number = client.query_one(sql, &[]).await?.get::<_, &str>(0).parse();
+    number.map_err(|_| SourceError::retry("the server did not tell a transaction's number"))
+}
+
+/// A reset of every captured table, which concerns everybody whose snapshot is older.
 async fn resets(
     client: &Client,
-    server: &Server,
     captured: &Captured,
     open: Option<Part>,
     reason: &str,
 ) -> Result<Vec<Change>, SourceError> {
-    let sql = match server.standby {
-        false => "SELECT pg_current_xact_id()::text",
-        true => "SELECT pg_snapshot_xmax(pg_current_snapshot())::text",
-    };
-    let tx: u64 = client.query_one(sql, &[]).await?.get::<_, &str>(0).parse().unwrap_or(0);
+    let tx = now(client).await?;
     let names: Vec<&TableName> = captured.tables.iter().map(|(_, table)| &table.name).collect();
     let mut changes: Vec<Change> = names.iter().map(|name| reset(tx, name, ResetCause::Missed, reason)).collect();
     if let Some(last) = changes.last_mut() {

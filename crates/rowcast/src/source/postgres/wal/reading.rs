@@ -24,12 +24,15 @@ use crate::source::SourceError;
 use crate::source::postgres::now_ms;
 use crate::source::postgres::pgoutput::{Malformed, Message, Relation, Relations, parse};
 use crate::source::postgres::spool;
-use crate::source::postgres::transaction::{Begun as Transaction, Step, Transactions, full_number};
+use crate::source::postgres::transaction::{Begun as Transaction, Step, StreamError, Transactions, full_number};
 
 /// How often the place moves on when nothing happens and nobody waits for it.
 const IDLE: Duration = Duration::from_secs(1);
 /// How soon the server is asked again how far it is, at first and at last.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(3), Duration::from_secs(1));
+
+/// So many messages are understood before others have their turn.
+const PATIENCE: u32 = 1 << 12;
 
 /// What reading comes to.
 pub(super) enum Next {
@@ -80,14 +83,14 @@ struct Asking {
 impl Reading {
     /// Reads what has begun, for a log that stands at `place`.
     pub(super) fn new(name: Arc<str>, begin: Begin, begun: Begun, place: Option<Place>, live: Arc<Live>) -> Self {
-        let Begun { wire, client, at, first, captured, seen } = begun;
+        let Begun { wire, client, at, first, captured, seen, tx } = begun;
         let settings = &begin.settings;
         let mut collected = Collected::new(name, place, at, settings);
         let first = first.map(|changes| collected.begin_with(changes));
         // A stream that begins now brings nothing from before the tables were looked at.
         let (known, look) = match &first {
             Some(_) => (Known::all(&captured), None),
-            None => (Known::default(), Some(Look { at: seen, captured: captured.clone(), ..Look::default() })),
+            None => (Known::default(), Some(Look { at: seen, tx, captured: captured.clone(), ..Look::default() })),
         };
         begin.shared.tell(|status| note_tables(status, &captured));
         let folder = settings.spool.clone().unwrap_or_else(std::env::temp_dir);
@@ -124,7 +127,13 @@ impl Reading {
         if let Some(first) = self.first.take() {
             return Ok(Next::Batch(first));
         }
+        let mut steps = 0_u32;
         loop {
+            // Much that is passed over would keep everybody else waiting.
+            steps = steps.wrapping_add(1);
+            if steps.is_multiple_of(PATIENCE) {
+                tokio::task::yield_now().await;
+            }
             if self.collected.is_full() {
                 return Ok(self.hand_out(Collected::take));
             }
@@ -159,6 +168,11 @@ impl Reading {
         self.urgent = false;
         self.tell();
         Next::Batch(batch)
+    }
+
+    /// Where the last complete transaction ends.
+    pub(super) fn at(&self) -> WalPlace {
+        self.collected.at()
     }
 
     fn tell(&self) {
@@ -203,7 +217,7 @@ impl Reading {
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<(), Trouble> {
-        let step = self.transactions.take(bytes).map_err(|error| retry(&error.to_string(), error))?;
+        let step = self.transactions.take(bytes)?;
         match step {
             Step::Nothing => {}
             Step::Begin(transaction) => self.begin(transaction),
@@ -329,8 +343,7 @@ impl Reading {
         }
         if !news.is_empty() {
             let bodies = news.iter().map(|(name, reason)| altered(name, reason));
-            // Whoever has looked at a table before this has not seen what it is now.
-            self.collected.outside(self.shared.near(), now_ms(), bodies, Lsn(0));
+            self.collected.outside(look.tx, now_ms(), bodies, Lsn(0));
         }
         (look.captured.publications != self.publications).then(|| {
             format!("publications of `{}` were made or dropped, and the stream has to begin anew", self.publication)
@@ -392,9 +405,16 @@ impl From<SourceError> for Trouble {
     }
 }
 
+impl From<StreamError> for Trouble {
+    fn from(error: StreamError) -> Self {
+        let (message, cause) = (error.to_string(), Some(Box::from(error)));
+        Self::Source(SourceError::Stop { message, cause })
+    }
+}
+
 impl From<Malformed> for Trouble {
     fn from(error: Malformed) -> Self {
-        retry(&error.to_string(), error)
+        Self::Source(SourceError::Stop { message: error.to_string(), cause: Some(error.into()) })
     }
 }
 

@@ -32,6 +32,8 @@ struct Told {
 pub(super) struct Look {
     /// Everything that the look saw is in the stream before this.
     pub(super) at: Lsn,
+    /// A transaction that every later snapshot contains, and no earlier one.
+    pub(super) tx: u64,
     /// What is captured now.
     pub(super) captured: Captured,
     /// Tables of which something may have been missed when they came to be captured.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_postgres::Client;
 
-use super::begin::Begin;
+use super::begin::{Begin, now};
 use super::shared::{Look, Shared};
 use super::tables::{Captured, captured};
 use crate::event::TableName;
@@ -76,21 +76,27 @@ impl Watch {
         let standing = self.standing(client).await?;
         self.shared.set_near(standing.next);
         let (problem, give_up) = self.judge(&standing);
-        let new =
-            found.tables.iter().filter(|(number, _)| self.captured.tables.iter().all(|(known, _)| known != number));
-        let new: Vec<TableName> = new.map(|(_, table)| table.name.clone()).collect();
-        self.joining.extend(new.into_iter().map(|name| (name, standing.next)));
-        // One that is settled at once was told with the tables themselves.
-        let (settled, joining): (Vec<_>, Vec<_>) =
-            self.joining.drain(..).partition(|(_, from)| standing.oldest >= *from);
-        self.joining = joining;
-        let fresh = |name: &TableName| self.captured.tables.iter().all(|(_, table)| table.name != *name);
-        let again: Vec<TableName> = settled.into_iter().map(|(name, _)| name).filter(|name| !fresh(name)).collect();
-        if found != self.captured || !again.is_empty() || give_up.is_some() {
-            self.captured = found.clone();
-            self.shared.put(Look { at: standing.flushed, captured: found, again, give_up });
+        if found != self.captured || !self.joining.is_empty() || give_up.is_some() {
+            let tx = now(client).await?;
+            let look = self.compare(found, &standing);
+            self.shared.put(Look { at: standing.flushed, tx, give_up, ..look });
         }
         Ok(problem.or(refused))
+    }
+
+    /// What there is to tell of the tables.
+    fn compare(&mut self, found: Captured, standing: &Standing) -> Look {
+        let known = |name: &TableName| self.captured.tables.iter().any(|(_, table)| table.name == *name);
+        let new =
+            found.tables.iter().filter(|(number, _)| self.captured.tables.iter().all(|(known, _)| known != number));
+        let new = new.map(|(_, table)| (table.name.clone(), standing.next));
+        // A new one that is settled at once is told once, with the tables themselves.
+        let (settled, joining): (Vec<_>, Vec<_>) =
+            self.joining.drain(..).chain(new).partition(|(_, from)| standing.oldest >= *from);
+        let again = settled.into_iter().map(|(name, _)| name).filter(|name| known(name)).collect();
+        self.joining = joining;
+        self.captured = found.clone();
+        Look { captured: found, again, ..Look::default() }
     }
 
     /// Fits the publications to the tables. Returns why it cannot.
