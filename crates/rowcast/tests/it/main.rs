@@ -16,6 +16,7 @@ mod pg_filter;
 mod pg_gateway;
 mod pg_install;
 mod pg_notify;
+mod pg_outbox;
 mod pg_slot;
 mod pg_source;
 mod pg_store;
