@@ -52,3 +52,9 @@ mod wal {
 
     store_contract!(Both::new(Capture::Wal).await);
 }
+
+mod outbox {
+    use super::*;
+
+    store_contract!(Both::new(Capture::Outbox).await);
+}
