@@ -12,7 +12,7 @@ mod transaction;
 mod wal;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio_postgres::Client;
@@ -103,7 +103,7 @@ impl Source for PostgresSource {
 
     async fn start(&mut self, place: Option<Place>) -> Result<(), SourceError> {
         let client = self.connect().await?;
-        let (mode, guarantee) = self.choose(&client, place.as_ref()).await?;
+        let (mode, guarantee) = answered(self.settings.dead_after, self.choose(&client, place.as_ref())).await?;
         drop(client);
         self.shared.tell(|status| {
             status.mode = match mode {
@@ -157,6 +157,17 @@ impl Source for PostgresSource {
             }
             _ => status,
         }
+    }
+}
+
+/// An answer of the database, or the error that there is none: a connection may go silent between any two questions.
+async fn answered<T, E: Into<SourceError>>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, SourceError> {
+    match tokio::time::timeout(limit, asked).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(SourceError::retry(format!("the database has not answered for {limit:?}; connecting again"))),
     }
 }
 

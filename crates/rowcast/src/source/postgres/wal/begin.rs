@@ -14,9 +14,9 @@ use crate::postgres::place::Part;
 use crate::postgres::wire::{Flow, Replication, WireError};
 use crate::postgres::{Address, Lsn, PostgresSettings, Types, WalPlace};
 use crate::source::SourceError;
-use crate::source::postgres::now_ms;
 use crate::source::postgres::slot::{Slot, Verdict, create_sql, start_sql};
 use crate::source::postgres::slot_history::Server;
+use crate::source::postgres::{answered, now_ms};
 
 /// How often a slot that somebody else uses is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
@@ -66,15 +66,19 @@ impl Begin {
         let mut wire = Replication::connect(&self.address, &self.application()).await?;
         loop {
             self.free(&client).await?;
-            let captured = self.captured(&client).await?;
-            let tx = now(&client).await?;
+            let captured = self.answered(self.captured(&client)).await?;
+            let tx = self.answered(now(&client)).await?;
             self.shared.set_near(tx);
-            let server = server(&client, &mut wire).await?;
+            let server = self.answered(server(&client, &mut wire)).await?;
             let (at, first) = self.slot(&client, &mut wire, &server, &captured).await?;
             let streaming = self.settings.streaming;
             let sql = start_sql(&self.settings.slot, at.lsn, &captured.publications, streaming);
             let flow = Flow { dead_after: self.settings.dead_after, memory: WAITING_MAX, ..Flow::default() };
-            match wire.start(&sql, flow).await {
+            let started = match timeout(self.settings.dead_after, wire.start(&sql, flow)).await {
+                Ok(started) => started,
+                Err(_) => return Err(SourceError::retry("the database does not begin to send; connecting again")),
+            };
+            match started {
                 Ok(()) => return Ok(Begun { wire, client, at, first, captured, seen: server.flushed, tx }),
                 // Somebody was faster.
                 Err(error) if error.code.as_deref() == Some("55006") => sleep(UNTIL_ENDED).await,
@@ -90,7 +94,7 @@ impl Begin {
     /// Waits until nobody uses the slot. A dead connection of this very gateway is ended.
     async fn free(&self, client: &Client) -> Result<(), SourceError> {
         let slot = &self.settings.slot;
-        while let Some(user) = SlotUser::find(client, slot).await? {
+        while let Some(user) = self.answered(SlotUser::find(client, slot)).await? {
             if user.is_walsender && user.application == self.application() {
                 client.execute("SELECT pg_terminate_backend($1)", &[&user.process]).await?;
                 sleep(UNTIL_ENDED).await;
@@ -104,6 +108,13 @@ impl Begin {
             sleep(LOOK_AGAIN).await;
         }
         Ok(())
+    }
+
+    async fn answered<T, E: Into<SourceError>>(
+        &self,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, SourceError> {
+        answered(self.settings.dead_after, asked).await
     }
 
     async fn captured(&self, client: &Client) -> Result<Captured, SourceError> {
@@ -128,13 +139,15 @@ impl Begin {
         let name = &self.settings.slot;
         let here = |lsn| WalPlace { system: server.system, timeline: server.timeline, lsn, part: None };
         let place = self.place.as_ref().and_then(WalPlace::of);
-        let found = Slot::find(client, name).await?;
+        let found = self.answered(Slot::find(client, name)).await?;
         let verdict = Slot::judge(found.as_ref(), name, place.as_ref(), &server.database);
         if let Verdict::Foreign(message) = verdict {
             return Err(SourceError::stop(message));
         }
         let branches = match place {
-            Some(place) if place.timeline != server.timeline && server.timeline > 1 => branches(wire, server).await?,
+            Some(place) if place.timeline != server.timeline && server.timeline > 1 => {
+                self.answered(branches(wire, server)).await?
+            }
             _ => None,
         };
         let contradiction = place.and_then(|place| server.contradicts(&place, branches.as_deref()));
@@ -158,7 +171,7 @@ impl Begin {
         if found.is_some() {
             self.drop_slot(client).await?;
         }
-        let at = here(self.create(wire, server).await?);
+        let at = here(self.create(client, wire, server).await?);
         let reason = reason.filter(|_| self.place.is_some());
         let first = match reason {
             None => Vec::new(),
@@ -182,19 +195,20 @@ impl Begin {
     }
 
     /// Makes the slot. Returns where it begins: transactions that end after this are whole in it.
-    async fn create(&self, wire: &mut Replication, server: &Server) -> Result<Lsn, SourceError> {
+    async fn create(&self, client: &Client, wire: &mut Replication, server: &Server) -> Result<Lsn, SourceError> {
         let sql = create_sql(&self.settings.slot, self.settings.temporary, server);
         let mut made = std::pin::pin!(wire.query(&sql));
-        let rows = match timeout(PATIENCE, &mut made).await {
-            Ok(rows) => rows?,
-            Err(_) => {
-                self.shared.wait_for(Some(
-                    "a replication slot is being made, which waits for every transaction that is open now to end: \
-                     pg_stat_activity shows them, by xact_start"
-                        .to_owned(),
-                ));
-                made.await?
+        let rows = loop {
+            if let Ok(rows) = timeout(PATIENCE, &mut made).await {
+                break rows?;
             }
+            self.shared.wait_for(Some(
+                "a replication slot is being made, which waits for every transaction that is open now to end: \
+                 pg_stat_activity shows them, by xact_start"
+                    .to_owned(),
+            ));
+            // However long that takes: as long as the server is there.
+            self.answered(client.simple_query("SELECT")).await?;
         };
         let begin = rows.first().and_then(|row| row.get(1)?.as_ref()?.parse().ok());
         begin.ok_or_else(|| SourceError::retry("the server did not say where the new replication slot begins"))
