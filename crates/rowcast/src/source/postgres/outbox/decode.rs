@@ -65,7 +65,7 @@ impl Decoder {
 
     fn bodies(&mut self, row: &PageRow, guess: bool) -> Result<Vec<Body>, Stale> {
         if row.op() == "message" {
-            return Ok(message(row.new().unwrap_or_default()).into_iter().collect());
+            return Ok(message(row.new_row().unwrap_or_default()).into_iter().collect());
         }
         let Some(number) = row.table() else { return Ok(Vec::new()) };
         // Rows of a table that is no longer captured: who follows it has been told so.
@@ -83,16 +83,16 @@ impl Decoder {
             "reset" => {
                 let known = self.told.insert(number, noted.table.clone());
                 let told =
-                    known.is_some_and(|known| known == noted.table) && row.new() == Some("the table was altered");
+                    known.is_some_and(|known| known == noted.table) && row.new_row() == Some("the table was altered");
                 return Ok(if told {
                     Vec::new()
                 } else {
-                    vec![reset(name, ResetCause::Altered, row.new().unwrap_or_default())]
+                    vec![reset(name, ResetCause::Altered, row.new_row().unwrap_or_default())]
                 });
             }
-            _ => return Ok(vec![reset(name, ResetCause::Missed, row.new().unwrap_or_default())]),
+            _ => return Ok(vec![reset(name, ResetCause::Missed, row.new_row().unwrap_or_default())]),
         };
-        let (old, new) = (row.old().map(entries), row.new().map(entries));
+        let (old, new) = (row.old_row().map(entries), row.new_row().map(entries));
         let names = new.as_ref().or(old.as_ref()).map(Vec::as_slice).unwrap_or_default();
         let shape = match noted.fits(names) {
             true => noted,

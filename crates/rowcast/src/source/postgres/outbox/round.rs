@@ -96,11 +96,11 @@ impl PageRow {
         self.row.get(3)
     }
 
-    pub(super) fn old(&self) -> Option<&str> {
+    pub(super) fn old_row(&self) -> Option<&str> {
         self.row.get(4)
     }
 
-    pub(super) fn new(&self) -> Option<&str> {
+    pub(super) fn new_row(&self) -> Option<&str> {
         self.row.get(5)
     }
 }

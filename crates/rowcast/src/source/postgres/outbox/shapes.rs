@@ -22,8 +22,11 @@ pub(super) struct Shape {
 /// Every shape that was noted, by table, oldest first. One that is `None` says that the table is no longer captured.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    tables: HashMap<u32, Vec<(i64, Option<Arc<Shape>>)>>,
+    tables: HashMap<u32, Vec<Since>>,
 }
+
+/// From which outbox row on a table has which shape.
+type Since = (i64, Option<Arc<Shape>>);
 
 /// As `rowcast.shapes` has it.
 #[derive(Debug, Deserialize)]
