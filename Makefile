@@ -45,7 +45,7 @@ test: web ## Run every test
 	./scripts/install-test-needs
 	./scripts/test-rust
 	$(CARGO) build --release --locked --package rowcast-server
-	$(NPM) test --workspaces --if-present
+	./target/debug/servers $(NPM) test --workspaces --if-present
 
 .PHONY: lint
 lint: web ## Check formatting, lints, licences, advisories and docs

@@ -11,6 +11,7 @@ mod log_engines;
 mod matching;
 mod npm;
 mod peers;
+mod postgres;
 mod process;
 mod series;
 mod subscribe;
@@ -62,6 +63,8 @@ enum Bench {
     Subscribe,
     /// From a commit in SQLite to the log and to a client; what triggers cost; a chart's history.
     Capture,
+    /// PostgreSQL: its write-ahead log, its delays, a very large transaction, NOTIFY.
+    Postgres,
     /// A chart's history over large tables (part of `capture`).
     Series,
     /// One of the servers that are measured; stops when its standard input ends.
@@ -96,6 +99,7 @@ fn main() -> Result<()> {
             idle::run(&scale)?;
             subscribe::run(&scale)?;
             capture::run(&scale)?;
+            postgres::run(&scale)?;
             series::run(&scale)
         }
         Bench::Log(args) => log::run(&args.quick(scale.quick)),
@@ -104,6 +108,7 @@ fn main() -> Result<()> {
         Bench::Idle => idle::run(&scale),
         Bench::Subscribe => subscribe::run(&scale),
         Bench::Capture => capture::run(&scale).and_then(|()| series::run(&scale)),
+        Bench::Postgres => postgres::run(&scale),
         Bench::Series => series::run(&scale),
         Bench::Serve { kind, folder } => serve(&kind, folder),
     }

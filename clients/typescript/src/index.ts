@@ -22,6 +22,7 @@ export type {
   LiveSnapshot,
   LiveStatus,
   LiveTable,
+  Notification,
   Op,
   Position,
   Published,

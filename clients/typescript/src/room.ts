@@ -1,5 +1,5 @@
 /**
- * A room: messages that clients publish, and publishing them.
+ * A channel of messages: a room, in which clients publish, or what the database's own NOTIFY says.
  */
 import type { RowcastError } from './error.ts';
 import { errorOf } from './http.ts';
@@ -39,8 +39,10 @@ export class Room implements RoomChannel {
   #snapshot: RoomSnapshot = { status: 'loading', error: undefined };
 
   constructor(runtime: Runtime, name: string, options: ChannelOptions, settings: RoomSettings) {
-    if (!name.startsWith('room:')) {
-      throw new TypeError(`"${name}" is not a room; a room is named "room:lobby", tables are followed with table()`);
+    if (!/^(room|notify):/.test(name)) {
+      throw new TypeError(
+        `"${name}" is no channel of messages; write "room:lobby" or "notify:jobs", tables are followed with table()`,
+      );
     }
     this.name = name;
     this.#runtime = runtime;

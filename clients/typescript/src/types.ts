@@ -271,7 +271,7 @@ export interface SeriesGroup {
   readonly last: readonly (readonly (number | null)[])[];
 }
 
-/** A room: messages that clients publish. */
+/** A room: messages that clients publish. Or a NOTIFY channel of PostgreSQL: `notify` events with {@link Notification}. */
 export interface RoomChannel {
   readonly name: string;
   /** Tells everyone in the room. At most once: a rejection with `uncertain` may have been delivered. */
@@ -283,6 +283,13 @@ export interface RoomChannel {
   /** Calls `listener` when `status` or `error` changes. Does not join the room. */
   readonly subscribe: (listener: () => void) => () => void;
   readonly getSnapshot: () => RoomSnapshot;
+}
+
+/** The data of a `notify` event. */
+export interface Notification {
+  readonly payload: string;
+  /** The server process that notified; 0 where that is not known. */
+  readonly process_id: number;
 }
 
 /** A room at one moment. */
@@ -384,7 +391,7 @@ export interface Rowcast {
     options?: ChangesOptions<R>,
     onChange?: (change: Change<R>) => void,
   ) => ChangeFeed<R>;
-  /** A room, as `room:lobby`. */
+  /** A room, as `room:lobby`, or a NOTIFY channel of PostgreSQL, as `notify:jobs`. */
   readonly channel: (name: string, options?: ChannelOptions) => RoomChannel;
   /** Stores rows. At most once: never repeated by itself; a rejection with `uncertain` may have been carried out. */
   readonly insert: (table: string, rows: object | readonly object[], options?: RequestOptions) => Promise<Inserted>;

@@ -3,8 +3,12 @@
 mod sqlite;
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
 
 use anyhow::bail;
+use rowcast::postgres::Live;
+use rowcast::source::Source;
+use rowcast::source::postgres::PostgresSource;
 
 use crate::cli::Teardown;
 use crate::config::{Config, DatabaseUrl};
@@ -53,6 +57,7 @@ enum Act {
 /// A database whose capture is to be changed.
 enum Target {
     Sqlite(File),
+    Postgres(String, Box<PostgresSource>),
 }
 
 impl Target {
@@ -62,19 +67,29 @@ impl Target {
             DatabaseUrl::Sqlite(path) => {
                 Self::Sqlite(File { name, path: path.clone(), settings: database::sqlite_settings(config) })
             }
-            DatabaseUrl::Postgres(_) => bail!("`rowcast serve` sets PostgreSQL up by itself"),
+            DatabaseUrl::Postgres(url) => {
+                let (address, settings) = (database::address(url)?, database::postgres_settings(config));
+                let shown = address.to_string();
+                Self::Postgres(
+                    shown,
+                    Box::new(PostgresSource::new(&name, address, settings, Arc::new(Live::default()))),
+                )
+            }
         })
     }
 
     fn shown(&self) -> String {
         match self {
             Self::Sqlite(file) => file.path.display().to_string(),
+            Self::Postgres(shown, _) => shown.clone(),
         }
     }
 
     async fn act(&mut self, act: Act) -> anyhow::Result<Vec<String>> {
         Ok(match (self, act) {
             (Self::Sqlite(file), act) => file.act(act).await?,
+            (Self::Postgres(_, source), Act::Setup) => source.setup().await?,
+            (Self::Postgres(_, source), Act::Teardown) => source.teardown().await?,
         })
     }
 
@@ -82,6 +97,8 @@ impl Target {
     async fn planned(&mut self, act: Act) -> anyhow::Result<Vec<String>> {
         Ok(match (self, act) {
             (Self::Sqlite(file), act) => file.rehearsed(act).await?,
+            (Self::Postgres(_, source), Act::Setup) => source.plan_setup().await?,
+            (Self::Postgres(_, source), Act::Teardown) => source.plan_teardown().await?,
         })
     }
 }

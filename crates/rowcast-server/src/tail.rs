@@ -2,6 +2,7 @@
 //!
 //! From a running server; or straight from a database, by a gateway that lives as long as the command.
 
+mod direct;
 mod events;
 mod show;
 
@@ -28,7 +29,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(crate) async fn run(tail: &Tail, database: Option<&Config>) -> anyhow::Result<ExitCode> {
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match database {
-        Some(_) => anyhow::bail!("name a server with --url"),
+        Some(config) => direct::run(tail, config, colour).await,
         None => follow_server(tail, server(tail), colour).await,
     }
 }

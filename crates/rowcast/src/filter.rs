@@ -6,6 +6,7 @@
 mod bind;
 mod condition;
 mod decimal;
+mod document;
 mod error;
 mod expr;
 mod grammar;

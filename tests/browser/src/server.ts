@@ -1,6 +1,7 @@
 // The real server, as a user starts it, with a data folder of its own.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -8,6 +9,12 @@ import { createInterface } from 'node:readline';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 const READY_MS = 20_000;
+/** The port of the PostgreSQL that the tests share. */
+const POSTGRES = 'ROWCAST_TEST_POSTGRES';
+
+function sqlite(file: string): [string, ...string[]] {
+  return ['sqlite3', '-cmd', '.timeout 5000', file];
+}
 
 /** The binary under test: `ROWCAST_BIN`, else the release build, else the debug build. */
 export function binary(): string {
@@ -29,14 +36,15 @@ export class Server {
 
   private constructor(
     readonly folder: string,
-    readonly database: string,
+    private readonly query: readonly [program: string, ...args: string[]],
     private readonly args: readonly string[],
+    private readonly env: Readonly<Record<string, string>> = {},
   ) {}
 
   /** `rowcast demo`, with a reading every `rateMs`. */
   static async demo(rateMs = 500): Promise<Server> {
     const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
-    const server = new Server(folder, join(folder, 'demo.db'), ['demo', '--rate-ms', String(rateMs)]);
+    const server = new Server(folder, sqlite(join(folder, 'demo.db')), ['demo', '--rate-ms', String(rateMs)]);
     await server.start();
     return server;
   }
@@ -45,7 +53,32 @@ export class Server {
   static async serve(schema: string): Promise<Server> {
     const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
     const database = join(folder, 'own.db');
-    const server = new Server(folder, database, ['serve', '--database', `sqlite:${database}`]);
+    const server = new Server(folder, sqlite(database), ['serve', '--database', `sqlite:${database}`]);
+    server.sql(schema);
+    await server.start();
+    return server;
+  }
+
+  /** `rowcast serve` on a new database of the PostgreSQL that the tests share. */
+  static async postgres(schema: string): Promise<Server> {
+    const port = process.env[POSTGRES];
+    if (port === undefined) {
+      throw new Error(
+        `${POSTGRES} is not set: run the tests by \`./target/debug/servers npm test\`, which starts a server`,
+      );
+    }
+    const name = `browser_${randomUUID().replaceAll('-', '')}`;
+    const url = `postgres://postgres@127.0.0.1:${port}`;
+    const psql = ['psql', '--quiet', '--no-psqlrc', '--tuples-only', '--no-align', '-v', 'ON_ERROR_STOP=1'] as const;
+    execFileSync(psql[0], [...psql.slice(1), `${url}/postgres`, '-c', `create database ${name}`]);
+    const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
+    const own = { ROWCAST__POSTGRES__SLOT: name, ROWCAST__POSTGRES__PUBLICATION: name };
+    const server = new Server(
+      folder,
+      [...psql, `${url}/${name}`, '-c'],
+      ['serve', '--database', `${url}/${name}`],
+      own,
+    );
     server.sql(schema);
     await server.start();
     return server;
@@ -55,9 +88,10 @@ export class Server {
     return `http://${this.listen}`;
   }
 
-  /** Runs SQL in the database as another process would, with the `sqlite3` program. Returns what it prints. */
+  /** Runs SQL in the database as another process would, with `sqlite3` or `psql`. Returns what that prints. */
   sql(sql: string): string {
-    return execFileSync('sqlite3', ['-cmd', '.timeout 5000', this.database, sql], { encoding: 'utf8' }).trim();
+    const [program, ...args] = this.query;
+    return execFileSync(program, [...args, sql], { encoding: 'utf8' }).trim();
   }
 
   /** Ends the server as a power failure does. */
@@ -73,7 +107,10 @@ export class Server {
   /** Starts it, after a crash on the same port. */
   async start(): Promise<void> {
     const args = [...this.args, '--data', this.folder, '--listen', this.listen, '--log-level', 'warn'];
-    const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(binary(), args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.env },
+    });
     this.child = child;
     let said = '';
     child.stderr.on('data', (text) => {

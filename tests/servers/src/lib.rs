@@ -9,4 +9,4 @@ mod postgres;
 
 pub use cable::Cable;
 pub use pgbouncer::PgBouncer;
-pub use postgres::{Database, Postgres, PostgresOptions, SHARED_POSTGRES, Stop};
+pub use postgres::{Database, MADE_POSTGRES, Postgres, PostgresOptions, SHARED_POSTGRES, Stop, made};

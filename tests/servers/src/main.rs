@@ -4,7 +4,7 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
-use servers::{Postgres, PostgresOptions, SHARED_POSTGRES};
+use servers::{MADE_POSTGRES, Postgres, PostgresOptions, SHARED_POSTGRES, made};
 
 fn main() -> Result<ExitCode> {
     let mut words = std::env::args_os().skip(1);
@@ -13,10 +13,12 @@ fn main() -> Result<ExitCode> {
         .set("max_connections", "1000")
         .set("max_replication_slots", "400")
         .set("max_wal_senders", "400");
+    let folder = made()?;
     let postgres = Postgres::start_with(&options)?;
     let status = Command::new(&program)
         .args(words)
         .env(SHARED_POSTGRES, postgres.port().to_string())
+        .env(MADE_POSTGRES, folder.path().join("data"))
         .status()
         .with_context(|| format!("{} could not be run", program.display()))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

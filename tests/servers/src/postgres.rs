@@ -18,6 +18,9 @@ const BINARIES: &str = "ROWCAST_TEST_POSTGRES_BIN";
 /// The environment variable with the port of a server that many tests share. Otherwise each test starts its own.
 pub const SHARED_POSTGRES: &str = "ROWCAST_TEST_POSTGRES";
 
+/// The environment variable with a folder that `initdb` has made: copied instead of made again for each server.
+pub const MADE_POSTGRES: &str = "ROWCAST_TEST_POSTGRES_DATA";
+
 /// What a server is started with.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -92,11 +95,9 @@ impl Postgres {
 
     fn initialise(&self, options: &PostgresOptions) -> Result<()> {
         let data = self.data();
-        let mut command = self.user.command(&self.bin.join("initdb"));
-        command.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"]);
-        let made = command.arg(&data).stdin(Stdio::null()).output().context("initdb could not be run")?;
-        if !made.status.success() {
-            bail!("initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        match std::env::var_os(MADE_POSTGRES) {
+            Some(made) => copy(Path::new(&made), &data)?,
+            None => initdb(&self.user, &self.bin, &data)?,
         }
         for (name, content) in &options.files {
             let path = data.join(name);
@@ -264,6 +265,33 @@ async fn connect(url: &str) -> Result<Client> {
         tokio_postgres::connect(url, NoTls).await.with_context(|| format!("connecting {url}"))?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// A folder as `initdb` makes it, for [`MADE_POSTGRES`].
+pub fn made() -> Result<TempDir> {
+    let user = User::unless_root(&["postgres", "nobody"])?;
+    let folder = user.folder()?;
+    initdb(&user, &binaries()?, &folder.path().join("data"))?;
+    Ok(folder)
+}
+
+fn initdb(user: &User, bin: &Path, data: &Path) -> Result<()> {
+    let mut command = user.command(&bin.join("initdb"));
+    command.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"]);
+    let made = command.arg(data).stdin(Stdio::null()).output().context("initdb could not be run")?;
+    if !made.status.success() {
+        bail!("initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    Ok(())
+}
+
+/// Copies a folder with its owners.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().context("cp")?;
+    if !copied.success() {
+        bail!("{} could not be copied", from.display());
+    }
+    Ok(())
 }
 
 fn binaries() -> Result<PathBuf> {

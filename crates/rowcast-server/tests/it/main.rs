@@ -7,5 +7,6 @@ mod doors;
 mod faults;
 mod histories;
 mod ingest;
+mod postgres;
 mod program;
 mod server;

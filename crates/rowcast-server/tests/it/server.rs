@@ -17,6 +17,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 /// One `rowcast serve` with a folder of its own; the process ends with it.
 pub(crate) struct Server {
     dir: PathBuf,
+    /// As on the command line; `app.db` of the folder unless given.
+    url: String,
     port: u16,
     settings: Vec<(String, String)>,
     child: Mutex<Option<Child>>,
@@ -36,9 +38,15 @@ impl Server {
 
     /// A server that does not run yet.
     pub(crate) fn new(dir: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::on(&format!("sqlite:{}", dir.join("app.db").display()), dir, settings)
+    }
+
+    /// A server of any database that does not run yet.
+    pub(crate) fn on(url: &str, dir: &Path, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         Self {
             dir: dir.to_owned(),
+            url: url.to_owned(),
             port: free_port(),
             settings,
             child: Mutex::default(),
@@ -71,7 +79,7 @@ impl Server {
     /// The command line, for those who expect it to fail.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rowcast"));
-        command.arg("serve").arg("--database").arg(format!("sqlite:{}", self.database().display()));
+        command.arg("serve").arg("--database").arg(&self.url);
         command.arg("--data").arg(self.data()).arg("--listen").arg(format!("127.0.0.1:{}", self.port));
         for (key, value) in &self.settings {
             command.env(format!("ROWCAST__{}", key.to_uppercase().replace('.', "__")), value);

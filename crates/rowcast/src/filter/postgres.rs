@@ -8,8 +8,10 @@ mod input;
 mod kind;
 mod like;
 mod moment;
+mod path;
 mod sql;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::expr::Op;
@@ -18,6 +20,7 @@ use constant::Constant;
 use datum::By;
 use kind::Kind;
 use like::Pattern;
+use path::Path;
 
 pub(super) use bind::bind;
 pub(super) use sql::push_sql;
@@ -58,12 +61,15 @@ pub(super) enum Test {
     IsNull(Column),
 }
 
-/// A column of the table that the filter is bound to.
+/// A column of the table that the filter is bound to, or a text in its JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Column {
     index: usize,
     name: Arc<str>,
+    /// Of the column, or of what is found in it.
     kind: Kind,
+    /// `-> 'a' ->> 0` behind the column.
+    path: Option<Arc<Path>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -79,35 +85,35 @@ impl Test {
     #[inline]
     pub(super) fn truth(&self, row: &Row) -> Option<bool> {
         match self {
-            Test::Bare(column) => match column.value(row)? {
-                Value::Bool(truth) => Some(*truth),
+            Test::Bare(column) => match *column.value(row)? {
+                Value::Bool(truth) => Some(truth),
                 _ => None,
             },
             Test::Compare { op, by, left, right } => {
-                by.order(left.value(row)?, &left.kind, right).map(|order| op.holds(order))
+                by.order(&*left.value(row)?, &left.kind, right).map(|order| op.holds(order))
             }
             Test::Columns { op, by, sides } => {
-                let order =
-                    by.datum(sides.0.value(row)?, &sides.0.kind)?.order(&by.datum(sides.1.value(row)?, &sides.1.kind)?);
-                Some(op.holds(order))
+                let (a, b) = (sides.0.value(row)?, sides.1.value(row)?);
+                Some(op.holds(by.datum(&a, &sides.0.kind)?.order(&by.datum(&b, &sides.1.kind)?)))
             }
-            Test::Same { by, left, right } => match left.value(row)? {
+            Test::Same { by, left, right } => match &*left.value(row)? {
                 Value::Null => Some(false),
                 value => by.order(value, &left.kind, right).map(|order| order.is_eq()),
             },
-            Test::SameColumns { by, sides } => match (sides.0.value(row)?, sides.1.value(row)?) {
+            Test::SameColumns { by, sides } => match (&*sides.0.value(row)?, &*sides.1.value(row)?) {
                 (Value::Unchanged, _) | (_, Value::Unchanged) => None,
                 (Value::Null, Value::Null) => Some(true),
                 (Value::Null, _) | (_, Value::Null) => Some(false),
                 (a, b) => Some(by.datum(a, &sides.0.kind)?.order(&by.datum(b, &sides.1.kind)?).is_eq()),
             },
             Test::In(membership) => membership.truth(row),
-            Test::Like { subject, pattern } => match subject.value(row)? {
+            Test::Like { subject, pattern } => match &*subject.value(row)? {
                 Value::Text(text) => Some(pattern.matches(text)),
                 _ => None,
             },
-            Test::IsNull(column) => match column.value(row)? {
+            Test::IsNull(column) => match &*column.value(row)? {
                 Value::Unchanged => None,
+                Value::Json(document) => Some(column.is_document() && document.trim_ascii() == "null"),
                 value => Some(*value == Value::Null),
             },
         }
@@ -134,7 +140,7 @@ impl Test {
     /// A column and the value that it has in every matching row.
     pub(super) fn equality(&self) -> Option<(usize, Value)> {
         match self {
-            Test::Compare { op: Op::Eq, left, right, .. } | Test::Same { left, right, .. } => {
+            Test::Compare { op: Op::Eq, left, right, .. } | Test::Same { left, right, .. } if left.path.is_none() => {
                 Some((left.index, right.as_stored(&left.kind)?))
             }
             _ => None,
@@ -143,16 +149,26 @@ impl Test {
 }
 
 impl Column {
-    /// As the row has it.
+    /// Whether it is a whole JSON document: the outbox does not tell its null from NULL, so no filter does.
+    fn is_document(&self) -> bool {
+        self.path.is_none() && matches!(self.kind, Kind::Json | Kind::Jsonb)
+    }
+
+    /// As the row has it; `None` where the row has no such column.
     #[inline]
-    fn value<'r>(&self, row: &'r Row) -> Option<&'r Value> {
-        row.values.get(self.index)
+    fn value<'r>(&self, row: &'r Row) -> Option<Cow<'r, Value>> {
+        let value = row.values.get(self.index)?;
+        Some(match &self.path {
+            None => Cow::Borrowed(value),
+            Some(path) => path.read(value),
+        })
     }
 }
 
 impl Membership {
     fn truth(&self, row: &Row) -> Option<bool> {
-        let value = self.by.datum(self.subject.value(row)?, &self.subject.kind)?;
+        let value = self.subject.value(row)?;
+        let value = self.by.datum(&value, &self.subject.kind)?;
         if self.constants.len() < SEARCH_MIN {
             return Some(self.constants.iter().any(|constant| value.order(&constant.datum()).is_eq()));
         }

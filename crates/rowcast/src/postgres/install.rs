@@ -4,14 +4,17 @@
 //! IDENTITY. What was made is written down there, so that it can all be taken back. Leaves reading to `source`.
 
 mod capabilities;
+mod ddl;
 mod functions;
 mod identity;
+mod outbox;
 mod publications;
 mod remove;
 mod run;
 mod schema;
 mod slot;
 mod tables;
+mod triggers;
 
 use tokio_postgres::Client;
 
@@ -71,17 +74,41 @@ pub async fn refresh(client: &Client, settings: &PostgresSettings, mode: Mode) -
 
 /// The statements that [`setup`] would run.
 pub async fn plan_setup(client: &Client, settings: &PostgresSettings, mode: Mode) -> Result<Vec<String>, InstallError> {
-    let mut plan = schema::plan(client).await?;
+    let mut plan = plan_other_mode(client, settings, mode).await?;
+    plan.extend(schema::plan(client).await?);
+    if mode == Mode::Outbox {
+        plan.extend(outbox::plan_objects(client).await?);
+    }
     plan.extend(functions::plan(client, mode).await?);
+    plan.extend(ddl::plan_function(client, mode).await?);
     plan.extend(plan_tables(client, settings, mode).await?);
+    plan.extend(ddl::plan_trigger(client).await?);
     if mode == Mode::Wal {
         plan.extend(slot::plan(client, settings).await?);
     }
     Ok(plan)
 }
 
+/// Removes what the other way of capturing changes needs: nobody would read it, and a slot would fill the disk.
+async fn plan_other_mode(
+    client: &Client,
+    settings: &PostgresSettings,
+    mode: Mode,
+) -> Result<Vec<String>, InstallError> {
+    match mode {
+        // A short look by `rowcast tail` takes nothing away.
+        Mode::Wal if settings.temporary => Ok(Vec::new()),
+        Mode::Wal => remove::plan_outbox(client).await,
+        Mode::Outbox => remove::plan_log(client, settings).await,
+    }
+}
+
 async fn plan_refresh(client: &Client, settings: &PostgresSettings, mode: Mode) -> Result<Vec<String>, InstallError> {
-    if schema::is_made(client).await? { plan_tables(client, settings, mode).await } else { Ok(Vec::new()) }
+    let is_made = match mode {
+        Mode::Wal => schema::is_made(client).await?,
+        Mode::Outbox => outbox::is_made(client).await?,
+    };
+    if is_made { plan_tables(client, settings, mode).await } else { Ok(Vec::new()) }
 }
 
 /// What follows from which tables there are.
@@ -94,7 +121,14 @@ async fn plan_tables(client: &Client, settings: &PostgresSettings, mode: Mode) -
             plan.extend(identity::plan(client, settings.identity, &allowed).await?);
             plan.extend(publications::plan(client, settings, &allowed).await?);
         }
-        Mode::Outbox => {}
+        Mode::Outbox => {
+            let allowed: Vec<&Found> = found.iter().filter(|table| table.triggerable).collect();
+            let (triggers, fresh) = triggers::plan(client, &allowed).await?;
+            if !triggers.is_empty() || (outbox::is_made(client).await? && outbox::is_altered(client).await?) {
+                plan.extend(triggers);
+                plan.push(outbox::look(&fresh));
+            }
+        }
     }
     Ok(plan)
 }

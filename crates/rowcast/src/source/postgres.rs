@@ -3,6 +3,7 @@
 //! Chooses between the two; leaves reading to them, and what is made in the database to `postgres::install`.
 
 mod budget;
+mod outbox;
 pub mod pgoutput;
 mod slot;
 mod slot_history;
@@ -16,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use tokio_postgres::Client;
 
+use self::outbox::OutboxReader;
 use self::wal::{Shared, Wal};
 use super::{Source, SourceError, SourceStatus};
 use crate::event::{Batch, Place};
@@ -36,6 +38,7 @@ pub struct PostgresSource {
 /// How changes are captured.
 enum Reader {
     Wal(Box<Wal>),
+    Outbox(Box<OutboxReader>),
 }
 
 impl PostgresSource {
@@ -110,25 +113,29 @@ impl Source for PostgresSource {
             status.guarantee = guarantee;
             status.wal_budget = self.settings.wal.stop.or(self.settings.wal.warn);
         });
-        if !matches!((&self.reader, mode), (Some(Reader::Wal(_)), Mode::Wal)) {
+        let kept =
+            matches!((&self.reader, mode), (Some(Reader::Wal(_)), Mode::Wal) | (Some(Reader::Outbox(_)), Mode::Outbox));
+        if !kept {
             self.reader = None;
         }
-        match mode {
-            Mode::Wal => {
-                let Reader::Wal(wal) = self.reader.get_or_insert_with(|| {
-                    let (address, settings) = (self.address.clone(), self.settings.clone());
-                    let wal = Wal::new(self.name.clone(), address, settings, self.live.clone(), self.shared.clone());
-                    Reader::Wal(Box::new(wal))
-                });
-                wal.start(place).await
+        let reader = self.reader.get_or_insert_with(|| {
+            let (name, address, settings) = (self.name.clone(), self.address.clone(), self.settings.clone());
+            let live = self.live.clone();
+            match mode {
+                Mode::Wal => Reader::Wal(Box::new(Wal::new(name, address, settings, live, self.shared.clone()))),
+                Mode::Outbox => Reader::Outbox(Box::new(OutboxReader::new(name, address, settings, live))),
             }
-            Mode::Outbox => Err(SourceError::stop("triggers are not joined yet")),
+        });
+        match reader {
+            Reader::Wal(wal) => wal.start(place).await,
+            Reader::Outbox(outbox) => outbox.start(place).await,
         }
     }
 
     async fn next(&mut self) -> Result<Batch, SourceError> {
         match &mut self.reader {
             Some(Reader::Wal(wal)) => wal.next().await,
+            Some(Reader::Outbox(outbox)) => outbox.next().await,
             None => Err(SourceError::retry("the source was not started")),
         }
     }
@@ -136,13 +143,20 @@ impl Source for PostgresSource {
     async fn confirm(&mut self, place: &Place) -> Result<(), SourceError> {
         match &mut self.reader {
             Some(Reader::Wal(wal)) => wal.confirm(place),
+            Some(Reader::Outbox(outbox)) => outbox.confirm(place),
             None => {}
         }
         Ok(())
     }
 
     fn status(&self) -> SourceStatus {
-        self.shared.status()
+        let status = self.shared.status();
+        match &self.reader {
+            Some(Reader::Outbox(outbox)) => {
+                SourceStatus { mode: status.mode, guarantee: status.guarantee, ..outbox.status() }
+            }
+            _ => status,
+        }
     }
 }
 

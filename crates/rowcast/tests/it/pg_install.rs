@@ -78,6 +78,28 @@ async fn setup_that_leaves_identities_is_taken_back() {
     check_setup_and_back(Mode::Wal, Identity::Leave).await;
 }
 
+#[tokio::test]
+async fn setup_of_triggers_is_made_once_and_taken_back() {
+    check_setup_and_back(Mode::Outbox, Identity::Needed).await;
+}
+
+#[tokio::test]
+async fn one_way_of_capturing_takes_the_place_of_the_other() -> Result<(), InstallError> {
+    let (database, client) = with_tables().await;
+    let settings = settings(&database);
+    let before = catalog(&client).await;
+    install::setup(&client, &settings, Mode::Wal).await?;
+    let wal = catalog(&client).await;
+    install::setup(&client, &settings, Mode::Outbox).await?;
+    assert_eq!(install::setup(&client, &settings, Mode::Outbox).await?, Vec::<String>::new());
+    assert!(catalog(&client).await.iter().all(|line| !line.starts_with("slot") && !line.starts_with("publication")));
+    install::setup(&client, &settings, Mode::Wal).await?;
+    assert_eq!(catalog(&client).await, wal);
+    install::teardown(&client, &settings).await?;
+    assert_eq!(catalog(&client).await, before);
+    Ok(())
+}
+
 /// The tables of a publication, by name.
 async fn published(client: &Client, publication: &str) -> Vec<String> {
     let sql = "SELECT tablename::text FROM pg_publication_tables WHERE pubname = $1 ORDER BY 1";
@@ -106,6 +128,35 @@ async fn a_table_moves_to_where_its_updates_do_not_fail() -> Result<(), InstallE
     install::refresh(&client, &settings, Mode::Wal).await?;
     assert_eq!(published(&client, "rowcast").await, ["u", "v"]);
     install::teardown(&client, &settings).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_drops_a_key_can_go_on_writing_at_once() -> Result<(), InstallError> {
+    for identity in [Identity::Leave, Identity::Needed] {
+        let database = Database::new().await.expect("a database");
+        let client = database.connect().await.expect("connected");
+        client
+            .batch_execute("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE r (id int) PARTITION BY LIST (id)")
+            .await?;
+        let settings = PostgresSettings { identity, ..settings(&database) };
+        let before = catalog(&client).await;
+        install::setup(&client, &settings, Mode::Wal).await?;
+        client
+            .batch_execute(
+                "BEGIN; ALTER TABLE t DROP CONSTRAINT t_pkey; INSERT INTO t VALUES (1); UPDATE t SET id = 2; COMMIT",
+            )
+            .await?;
+        client
+            .batch_execute("CREATE TABLE r1 PARTITION OF r FOR VALUES IN (1); INSERT INTO r VALUES (1); DELETE FROM r")
+            .await?;
+        install::refresh(&client, &settings, Mode::Wal).await?;
+        assert_eq!(install::refresh(&client, &settings, Mode::Wal).await?, Vec::<String>::new());
+        client.batch_execute("UPDATE t SET id = 3; INSERT INTO r VALUES (1); DELETE FROM r").await?;
+        install::teardown(&client, &settings).await?;
+        client.batch_execute("DROP TABLE r1; TRUNCATE t; ALTER TABLE t ADD PRIMARY KEY (id)").await?;
+        assert_eq!(catalog(&client).await, before);
+    }
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! PostgreSQL as a store: exact moments, values, inserts and charts, on a real server.
 
 mod charts;
+mod contract;
+mod filters;
 mod inserts;
 mod moments;
 mod values;

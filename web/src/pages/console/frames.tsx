@@ -53,7 +53,7 @@ export function Frames() {
           <input
             list="channels"
             value={text}
-            placeholder="table:readings or room:lobby"
+            placeholder="table:readings, room:lobby or notify:jobs"
             autoComplete="off"
             spellCheck={false}
             onChange={(event) => {

@@ -6,6 +6,9 @@ import { Frames } from './frames';
 import { Rate } from './sparkline';
 import { type Ingest, type Session, type Source, type Status, useStatus, type Watched } from './status';
 
+/** A database writes a little to its log all the time. */
+const UP_TO_DATE_BYTES = 64 * 1024;
+
 export default function ConsolePage() {
   const watched = useStatus();
   return (
@@ -83,14 +86,23 @@ function Sources({ sources }: { sources: readonly Source[] }) {
             <Light good={status.problem === null} />
             <h3>{name}</h3>
             <span className="quiet">{database}</span>
-            <span className="source-lag">{lag(status.lag_events)}</span>
+            <span className="source-lag">{lag(status.lag_events, status.lag_bytes)}</span>
           </header>
           <dl>
             <dt>Mode</dt>
-            <dd>{status.mode}</dd>
+            <dd>
+              {status.mode}
+              {status.guarantee !== '' && <span className="quiet">: {status.guarantee}</span>}
+            </dd>
             <dt>Position</dt>
             <dd className="mono">{status.place ?? 'none yet'}</dd>
-            <dt>Tables</dt>
+            {status.retained_bytes !== null && (
+              <>
+                <dt>Held back</dt>
+                <dd>{formatBytes(status.retained_bytes)} of the database’s log</dd>
+              </>
+            )}
+            <dt>{status.mode.toLowerCase().includes('notify') ? 'Channels' : 'Tables'}</dt>
             <dd>{status.tables.length === 0 ? 'none' : status.tables.join(', ')}</dd>
           </dl>
           {status.problem !== null && <p className="problem">{status.problem}</p>}
@@ -100,8 +112,11 @@ function Sources({ sources }: { sources: readonly Source[] }) {
   );
 }
 
-function lag(events: number | null): string {
-  if (events === null) return 'lag unknown';
+function lag(events: number | null, bytes: number | null): string {
+  if (events === null) {
+    if (bytes === null) return '';
+    return bytes < UP_TO_DATE_BYTES ? 'up to date' : `${formatBytes(bytes)} behind`;
+  }
   return events === 0 ? 'up to date' : `${formatCount(events)} ${events === 1 ? 'event' : 'events'} behind`;
 }
 

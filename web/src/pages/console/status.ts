@@ -23,8 +23,13 @@ export interface Source {
   readonly database: string;
   readonly status: {
     readonly mode: string;
+    /** What may be relied on in this mode. */
+    readonly guarantee: string;
     readonly place: string | null;
     readonly lag_events: number | null;
+    readonly lag_bytes: number | null;
+    /** What the database keeps for this source and nobody else needs. */
+    readonly retained_bytes: number | null;
     readonly tables: readonly string[];
     readonly problem: string | null;
   };

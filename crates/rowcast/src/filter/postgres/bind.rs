@@ -2,13 +2,14 @@
 
 use super::super::condition::{Condition, join};
 use super::super::error::{FilterError, Span};
-use super::super::expr::{Expr, Kind as ExprKind, Op};
+use super::super::expr::{Expr, Kind as ExprKind, Op, Step};
 use super::super::names::{Named, Names, refuse_list};
 use super::constant::Constant;
 use super::datum::By;
 use super::input::Said;
 use super::kind::Kind;
 use super::like::{PATTERN_CHARS_MAX, Pattern};
+use super::path::Path;
 use super::{Column, Membership, Test};
 
 /// What a test means for PostgreSQL.
@@ -85,11 +86,7 @@ impl Binder<'_, '_> {
                 Named::Claim(value) => What::Said(Said::claim(value)),
                 Named::Claims(list) => return Ok(Bound::List(list.iter().map(Said::claim).collect())),
             },
-            ExprKind::Json { column, .. } => {
-                self.names.json_column(column)?;
-                return Err(FilterError::at(expr.span, "paths into JSON are not supported on PostgreSQL")
-                    .hint("make what you ask for a column of its own, perhaps a generated one"));
-            }
+            ExprKind::Json { column, path, as_sql } => What::Column(self.element(column, path, *as_sql)?),
             _ => return Err(FilterError::at(expr.span, "a condition cannot be compared with something else")),
         };
         Ok(Bound::One(Operand { what, span: expr.span }))
@@ -97,7 +94,25 @@ impl Binder<'_, '_> {
 
     fn column(&self, index: usize) -> Column {
         let column = &self.names.table.columns[index];
-        Column { index, name: (&*column.name).into(), kind: Kind::of(&column.declared) }
+        Column { index, name: (&*column.name).into(), kind: Kind::of(&column.declared), path: None }
+    }
+
+    fn element(&self, column: &Expr, steps: &[Step], as_text: bool) -> Result<Column, FilterError> {
+        let found = self.column(self.names.json_column(column)?);
+        if found.kind != Kind::Jsonb {
+            let message = format!("`{}` is of type {}, and paths lead into jsonb only", found.name, found.kind.name());
+            return Err(FilterError::at(column.span, message).hint("change the column's type to jsonb"));
+        }
+        let is_far = |step: &Step| match step {
+            Step::Index(n) | Step::FromEnd(n) => i32::try_from(*n).is_err(),
+            Step::Label(_) => false,
+        };
+        if steps.is_empty() || steps.iter().any(is_far) {
+            return Err(FilterError::at(column.span, "this path into JSON leads nowhere")
+                .hint("a path has at least one label or position, and positions below 2^31"));
+        }
+        let kind = if as_text { Kind::Text } else { found.kind };
+        Ok(Column { kind, path: Some(Path { steps: steps.into(), as_text }.into()), ..found })
     }
 
     /// `x IN (a, b)` is `x = a OR x = b`; constants that are compared alike are searched at once.

@@ -112,7 +112,11 @@ impl Said {
             (Kind::Bytea, Said::Bytes(bytes)) => Ok((By::Bytes, Constant::Bytes(bytes.clone()))),
             (Kind::Bytea, Said::Text(text)) => Ok((By::Bytes, Constant::Bytes(input.bytes(text)?))),
             (Kind::Own(_), Said::Text(text)) => Ok((By::Own, Constant::Own(input.text(text)?))),
-            (Kind::Closed(name, hint), _) => Err(FilterError::at(span, format!("{name} is not compared")).hint(*hint)),
+            (Kind::Json, _) => Err(input.not_compared("of a document only IS NULL and IS NOT NULL can be asked")),
+            (Kind::Jsonb, _) => {
+                Err(input.not_compared("ask for a text in it: `payload ->> 'kind' = 'move'`, or IS NULL"))
+            }
+            (Kind::Closed(_, hint), _) => Err(input.not_compared(hint)),
             _ => Err(input.mismatch(self)),
         }
     }
@@ -127,6 +131,10 @@ struct Input<'i> {
 impl Input<'_> {
     fn wrong(&self, hint: &str) -> FilterError {
         FilterError::at(self.span, format!("this is no value of type {}", self.kind.name())).hint(hint)
+    }
+
+    fn not_compared(&self, hint: &str) -> FilterError {
+        FilterError::at(self.span, format!("{} is not compared", self.kind.name())).hint(hint)
     }
 
     fn out_of_range(&self) -> FilterError {

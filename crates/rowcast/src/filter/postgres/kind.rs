@@ -22,6 +22,8 @@ pub(in super::super) enum Kind {
     Time,
     Uuid,
     Bytea,
+    Json,
+    Jsonb,
     /// A type of the database's own: an enum, most likely. Its values are their text.
     Own(Box<str>),
     /// A type that is not compared, and what to do instead.
@@ -57,7 +59,8 @@ impl Kind {
             "time without time zone" | "time" => Kind::Time,
             "uuid" => Kind::Uuid,
             "bytea" => Kind::Bytea,
-            "json" | "jsonb" => text_only("of a document only IS NULL and IS NOT NULL can be asked"),
+            "json" => Kind::Json,
+            "jsonb" => Kind::Jsonb,
             "time with time zone" | "timetz" => text_only("use a column of type `timestamp with time zone`"),
             "citext" => text_only("its order and equality are the locale's; use a column of type text"),
             "interval" => text_only("use a number of seconds in a column of type numeric or double precision"),
@@ -87,6 +90,8 @@ impl Kind {
             Kind::Time => "time without time zone",
             Kind::Uuid => "uuid",
             Kind::Bytea => "bytea",
+            Kind::Json => "json",
+            Kind::Jsonb => "jsonb",
             Kind::Own(name) | Kind::Closed(name, _) => name,
         }
     }
@@ -178,6 +183,7 @@ mod tests {
             ("character varying(20)", Kind::Varchar),
             ("character(5)", Kind::Bpchar(Some(5))),
             ("bpchar", Kind::Bpchar(None)),
+            ("jsonb", Kind::Jsonb),
             ("timestamp(3) with time zone", Kind::TimestampTz),
             ("timestamp without time zone", Kind::Timestamp),
             ("public.mood", Kind::Own("public.mood".into())),
@@ -185,9 +191,7 @@ mod tests {
         ] {
             assert_eq!(Kind::of(declared), kind, "{declared}");
         }
-        for declared in
-            ["text[]", "json", "\"char\"", "int4range", "interval day to second(3)", "bit(3)", "bit varying"]
-        {
+        for declared in ["text[]", "\"char\"", "int4range", "interval day to second(3)", "bit(3)", "bit varying"] {
             assert!(matches!(Kind::of(declared), Kind::Closed(..)), "{declared}");
         }
     }

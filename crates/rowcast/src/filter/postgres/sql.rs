@@ -1,6 +1,6 @@
 //! One test as PostgreSQL's SQL. Every parameter is bound as text and cast, and the column stands bare where its index serves.
 
-use super::super::expr::Op;
+use super::super::expr::{Op, Step};
 use super::super::sql::Sink;
 use super::constant::Constant;
 use super::datum::By;
@@ -22,12 +22,8 @@ struct Writer<'w, 's> {
 impl Writer<'_, '_> {
     fn test(&mut self, test: &Test) {
         match test {
-            Test::Bare(column) => self.sink.name(&column.name),
-            Test::IsNull(column) => {
-                self.sink.name(&column.name);
-                // A composite value whose fields are all NULL "is null" to PostgreSQL, and is still a value.
-                self.push(if matches!(column.kind, Kind::Own(_)) { " IS NOT DISTINCT FROM NULL" } else { " IS NULL" });
-            }
+            Test::Bare(column) => self.reference(column),
+            Test::IsNull(column) => self.is_null(column),
             Test::Compare { op, by, left, right } => {
                 let right = self.constant(*by, left, right);
                 self.compare(*by, left, symbol(*op), &right, *op == Op::Eq);
@@ -49,7 +45,7 @@ impl Writer<'_, '_> {
             Test::SameColumns { by, sides } => self.columns(*by, " IS NOT DISTINCT FROM ", sides),
             Test::Like { subject, pattern } => {
                 let pattern_sql = self.param(Value::Text(pattern.to_text()), "text");
-                self.sink.name(&subject.name);
+                self.reference(subject);
                 self.push(COLLATE);
                 self.push(pattern.operator());
                 self.push(&pattern_sql);
@@ -57,11 +53,22 @@ impl Writer<'_, '_> {
         }
     }
 
+    fn is_null(&mut self, column: &Column) {
+        self.reference(column);
+        // A composite value whose fields are all NULL "is null" to PostgreSQL, and is still a value.
+        self.push(if matches!(column.kind, Kind::Own(_)) { " IS NOT DISTINCT FROM NULL" } else { " IS NULL" });
+        if column.is_document() {
+            self.push(if column.kind == Kind::Json { " OR json_typeof(" } else { " OR jsonb_typeof(" });
+            self.reference(column);
+            self.push(") = 'null'");
+        }
+    }
+
     /// Equality of texts is asked twice: as the column's index has it, and byte by byte, which a nondeterministic
     /// collation is not.
     fn compare(&mut self, by: By, column: &Column, symbol: &str, right: &str, is_equality: bool) {
         if is_equality && is_collated(by) {
-            self.sink.name(&column.name);
+            self.reference(column);
             self.push(symbol);
             self.push(right);
             self.push(" AND ");
@@ -81,7 +88,7 @@ impl Writer<'_, '_> {
         match (by, &column.kind) {
             (By::Own, _) => {
                 self.push("to_jsonb(");
-                self.sink.name(&column.name);
+                self.reference(column);
                 self.push(")");
             }
             (By::Text, Kind::Bpchar(_)) => self.cast_column(column, "::text"),
@@ -93,8 +100,26 @@ impl Writer<'_, '_> {
         }
     }
 
-    fn cast_column(&mut self, column: &Column, cast: &str) {
+    /// The column, or the element of its JSON.
+    fn reference(&mut self, column: &Column) {
+        let Some(path) = &column.path else { return self.sink.name(&column.name) };
+        self.push("(");
         self.sink.name(&column.name);
+        let last = path.steps.len().saturating_sub(1);
+        for (i, step) in path.steps.iter().enumerate() {
+            self.push(if i == last && path.as_text { " ->> " } else { " -> " });
+            let step = match step {
+                Step::Label(label) => self.param(Value::Text((**label).into()), "text"),
+                Step::Index(n) => n.to_string(),
+                Step::FromEnd(n) => format!("-{n}"),
+            };
+            self.push(&step);
+        }
+        self.push(")");
+    }
+
+    fn cast_column(&mut self, column: &Column, cast: &str) {
+        self.reference(column);
         self.push(cast);
     }
 

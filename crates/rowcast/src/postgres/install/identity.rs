@@ -48,7 +48,8 @@ pub(super) async fn plan_restore(client: &Client) -> Result<Vec<String>, Install
     restore(client, &remembered(client).await?).await
 }
 
-async fn remembered(client: &Client) -> Result<BTreeMap<u32, String>, InstallError> {
+/// What identities were before they were set to FULL: `d`, `n`, or `i:` with the index.
+pub(super) async fn remembered(client: &Client) -> Result<BTreeMap<u32, String>, InstallError> {
     let made = all_made(client, KIND).await?;
     Ok(made.into_iter().filter_map(|(oid, was)| Some((oid.parse().ok()?, was?))).collect())
 }
@@ -92,6 +93,7 @@ fn full_name(identity: &str, was: &str) -> String {
     if identity == "i" && was != "i" { format!("i:{was}") } else { identity.to_owned() }
 }
 
-fn kind_of(was: &str) -> &str {
+/// The letter of an identity that is remembered.
+pub(super) fn kind_of(was: &str) -> &str {
     was.split(':').next().unwrap_or(was)
 }

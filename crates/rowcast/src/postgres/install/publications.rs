@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tokio_postgres::Client;
 
 use super::schema::{ident, made};
-use super::tables::Found;
-use super::{InstallError, schema};
+use super::tables::{Found, Member};
+use super::{InstallError, identity, schema};
 use crate::postgres::{Identity, PostgresSettings};
 
 const ALL: &str = "insert, update, delete, truncate";
@@ -23,10 +23,15 @@ pub(super) async fn plan(
     settings: &PostgresSettings,
     tables: &[&Found],
 ) -> Result<Vec<String>, InstallError> {
+    let before = identity::remembered(client).await?;
     // PostgreSQL refuses updates of a table that is published with them and whose rows cannot be told apart.
     let (all, inserts): (Vec<&Found>, Vec<&Found>) = tables.iter().copied().partition(|table| {
-        let kept = settings.identity != Identity::Leave;
-        table.members.iter().all(|member| kept || member.is_told_apart(&member.identity))
+        // One that is remembered is about to be set back.
+        let will_be = |member: &Member| {
+            let was = before.get(&member.oid).unwrap_or(&member.identity);
+            member.is_told_apart(identity::kind_of(was))
+        };
+        settings.identity != Identity::Leave || table.members.iter().all(will_be)
     });
     let mut plan = Vec::new();
     let inserts_name = inserts_name(settings);

@@ -2,7 +2,8 @@
 
 use tokio_postgres::Client;
 
-use super::{InstallError, identity, publications, schema, slot};
+use super::{InstallError, identity, outbox, publications, schema, slot, triggers};
+use crate::postgres::PostgresSettings;
 
 /// The statements that leave nothing of Rowcast's behind, also of tables that are no longer chosen.
 pub(super) async fn plan(client: &Client) -> Result<Vec<String>, InstallError> {
@@ -29,18 +30,41 @@ pub(super) async fn plan(client: &Client) -> Result<Vec<String>, InstallError> {
     Ok(plan)
 }
 
-async fn plan_triggers(client: &Client) -> Result<Vec<String>, InstallError> {
+/// What only the way by triggers needs.
+pub(super) async fn plan_outbox(client: &Client) -> Result<Vec<String>, InstallError> {
+    if !outbox::is_made(client).await? {
+        return Ok(Vec::new());
+    }
+    let mut plan = triggers::plan_drop(client).await?;
+    plan.extend(outbox::drops());
+    Ok(plan)
+}
+
+/// What only the way by the write-ahead log needs, of this gateway.
+pub(super) async fn plan_log(client: &Client, settings: &PostgresSettings) -> Result<Vec<String>, InstallError> {
     let mut plan = Vec::new();
+    for (name, _) in schema::all_made(client, "slot").await?.into_iter().filter(|(name, _)| *name == settings.slot) {
+        let there = "SELECT EXISTS (SELECT FROM pg_replication_slots
+                                     WHERE slot_name = $1 AND database = current_database())";
+        if client.query_one(there, &[&name]).await?.get(0) {
+            plan.push(slot::drop(&name));
+        }
+        plan.push(schema::unmade("slot", &name));
+    }
+    plan.extend(publications::plan_drop(client).await?);
+    for (name, _) in schema::all_made(client, "publication").await? {
+        plan.push(schema::unmade("publication", &name));
+    }
+    plan.extend(identity::plan_restore(client).await?);
+    Ok(plan)
+}
+
+async fn plan_triggers(client: &Client) -> Result<Vec<String>, InstallError> {
     let sql =
         "SELECT format('DROP EVENT TRIGGER %I', e.evtname) FROM pg_event_trigger e JOIN pg_proc f ON f.oid = e.evtfoid
                 WHERE f.pronamespace = to_regnamespace('rowcast') ORDER BY 1";
-    plan.extend(client.query(sql, &[]).await?.iter().map(|row| row.get::<_, String>(0)));
-    let sql = "SELECT format('DROP TRIGGER %I ON %I.%I', t.tgname, n.nspname, c.relname)
-                 FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
-                 JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE f.pronamespace = to_regnamespace('rowcast') AND n.nspname <> 'rowcast' AND t.tgparentid = 0
-                ORDER BY n.nspname, c.relname, t.tgname";
-    plan.extend(client.query(sql, &[]).await?.iter().map(|row| row.get::<_, String>(0)));
+    let mut plan: Vec<String> = client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect();
+    plan.extend(triggers::plan_drop(client).await?);
     Ok(plan)
 }
 

@@ -65,7 +65,9 @@ async fn patiently(client: &Client, what: &str, plan: &[&String]) -> Result<(), 
 
 async fn transaction(client: &Client, plan: &[&String]) -> Result<(), (String, tokio_postgres::Error)> {
     let slots_only = plan.iter().all(|sql| slot::stands_alone(sql));
-    let begin = format!("BEGIN; SET LOCAL lock_timeout = '{PATIENCE}'; SET LOCAL check_function_bodies = off");
+    let begin = format!(
+        "BEGIN; SET LOCAL lock_timeout = '{PATIENCE}'; SET LOCAL check_function_bodies = off; SET LOCAL rowcast.setting_up = 'on'"
+    );
     if !slots_only {
         client.batch_execute(&begin).await.map_err(|error| (begin, error))?;
     }

@@ -22,6 +22,7 @@ fn bind(text: &str) -> Result<Predicate, FilterError> {
         ("mood", "public.mood"),
         ("payload", "jsonb"),
         ("tags", "text[]"),
+        ("log", "json"),
         ("address", "inet"),
         ("span", "interval"),
     ];
@@ -111,13 +112,12 @@ fn only_a_truth_value_is_a_condition_by_itself() {
 
 #[test]
 fn what_cannot_be_exact_is_refused_with_what_to_do() {
-    check("payload = '{}'", "          ^^^^", "jsonb is not compared", "IS NULL");
-    check(
-        "payload ->> 'a' = 'b'",
-        "^^^^^^^^^^^^^^^",
-        "paths into JSON are not supported on PostgreSQL",
-        "a column of its own",
-    );
+    check("payload = '{}'", "          ^^^^", "jsonb is not compared", "or IS NULL");
+    check("payload ->> 'a' = 5", "                  ^", "a number cannot be compared with type text", "single quotes");
+    check("payload -> 'a' = 'b'", "                 ^^^", "jsonb is not compared", "payload ->> 'kind' = 'move'");
+    check("city ->> 'a' = 'b'", "^^^^", "`city` is of type text, and paths lead into jsonb only", "jsonb");
+    check("log = '{}'", "      ^^^^", "json is not compared", "of a document only IS NULL");
+    check("log ->> 'a' = 'b'", "^^^", "`log` is of type json, and paths lead into jsonb only", "jsonb");
     check("tags = '{}'", "       ^^^^", "text[] is not compared", "of arrays only IS NULL");
     check("address = '10.0.0.1'", "          ^^^^^^^^^^", "inet is not compared", "another type");
     check("span > '1 day'", "       ^^^^^^^", "interval is not compared", "seconds");

@@ -20,6 +20,7 @@ fn table() -> Table {
         ("owner", "uuid"),
         ("raw", "bytea"),
         ("day", "date"),
+        ("payload", "jsonb"),
     ];
     Table { name: TableName::bare("orders"), columns: columns.map(column).into(), key: vec![0] }
 }
@@ -80,6 +81,9 @@ fn the_column_stands_bare_and_the_value_is_cast_to_its_type() {
         ("done = 'yes'", r#"("done" = 'true'::boolean)"#),
         ("mood = 'ok'", r#"(to_jsonb("mood") = to_jsonb('ok'))"#),
         ("raw = x'00ff'", r#"("raw" = '\x00ff'::bytea)"#),
+        ("payload -> 'a' -> 0 ->> -1 < 'x'", r#"(("payload" -> 'a' -> 0 ->> -1) COLLATE "C" < 'x')"#),
+        ("payload is null", r#"("payload" IS NULL OR jsonb_typeof("payload") = 'null')"#),
+        ("payload ->> 'a' is null", r#"(("payload" ->> 'a') IS NULL)"#),
         ("id in (2, 1, 2)", r#"("id" IN ('1'::bigint, '2'::bigint))"#),
         ("id in ()", "(FALSE)"),
         ("id = null", "(NULL::boolean)"),

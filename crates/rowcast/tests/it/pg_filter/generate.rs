@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::pools::{PATTERNS, Pool, TYPES};
+use super::pools::{FOUND, PATHS, PATTERNS, Pool, TYPES};
 
 pub(crate) const NAMES: [&str; 6] = ["c0", "odd name", "Größe", "select", "say \"hi\"", "c5"];
 
@@ -30,6 +30,11 @@ impl Schema {
         format!("INSERT INTO t ({}) VALUES ({})", columns.join(", "), values.join(", "))
     }
 
+    /// The column itself if it is of one of these types; else the next one that is, or else itself.
+    fn near(&self, column: usize, any_of: &[&str]) -> usize {
+        (0..NAMES.len()).map(|n| (column + n) % NAMES.len()).find(|n| self.has_type(*n, any_of)).unwrap_or(column)
+    }
+
     fn has_type(&self, column: usize, any_of: &[&str]) -> bool {
         any_of.contains(&self.types[column].0)
     }
@@ -52,9 +57,22 @@ pub(crate) struct Case {
 
 pub(crate) fn case() -> impl Strategy<Value = Case> {
     let cell = prop_oneof![1 => Just(None), 6 => (0..1000usize).prop_map(Some)];
-    (vec(select(TYPES), NAMES.len()), vec(vec(cell, NAMES.len()), 8), vec(condition(), 12))
+    let compared = TYPES.split_at(TYPES.len() - 4).0;
+    let types = prop_oneof![12 => select(compared), 1 => select(TYPES)];
+    (vec(types, NAMES.len()), vec(vec(cell, NAMES.len()), 8), vec(condition(), 12))
         .prop_map(|(types, rows, filters)| Case { schema: Schema { types }, rows, filters })
 }
+
+/// Types that are compared with each other.
+const FAMILIES: &[&[&str]] = &[
+    &["smallint", "integer", "bigint", "numeric", "numeric(10,2)", "real", "double precision"],
+    &["text", "character varying(20)", "character(5)", "bpchar"],
+    &["date", "timestamp without time zone", "timestamp(3) without time zone", "timestamp with time zone"],
+    &["boolean"],
+    &["time without time zone"],
+    &["uuid"],
+    &["bytea"],
+];
 
 /// A value of the type of the column that it is compared with, or of any type.
 #[derive(Debug, Clone)]
@@ -75,6 +93,8 @@ pub(crate) enum Condition {
     In(bool, usize, Vec<Operand>),
     Between(bool, usize, Operand, Operand),
     Like(bool, bool, usize, &'static str),
+    /// A path into jsonb, and what is asked of it.
+    Path(usize, &'static str, &'static str, &'static str),
     IsNull(bool, usize),
     IsUnknown(bool, Box<Condition>),
     Is(bool, bool, Box<Condition>),
@@ -120,6 +140,8 @@ fn condition() -> impl Strategy<Value = Condition> {
             .prop_map(|(not, c, list)| Condition::In(not, c, list)),
         3 => (any::<bool>(), column.clone(), operand(), operand()).prop_map(|(not, c, a, b)| Condition::Between(not, c, a, b)),
         5 => (any::<bool>(), any::<bool>(), column.clone(), select(PATTERNS)).prop_map(|(not, any, c, p)| Condition::Like(not, any, c, p)),
+        4 => (column.clone(), select(PATHS), select(vec!["=", "<>", "<", ">=", "IN", "LIKE", "IS NULL", "IS DISTINCT FROM"]), select(FOUND))
+            .prop_map(|(c, path, op, found)| Condition::Path(c, path, op, found)),
         2 => (any::<bool>(), column).prop_map(|(not, c)| Condition::IsNull(not, c)),
     ];
     leaf.prop_recursive(3, 6, 3, |inner| {
@@ -134,7 +156,7 @@ fn condition() -> impl Strategy<Value = Condition> {
 }
 
 impl Operand {
-    fn spell(&self, subject: Pool) -> String {
+    fn spell(&self, schema: &Schema, subject: Pool) -> String {
         let spell = |(name, values): Pool, n: usize, quoted: bool| {
             let text = values[n % values.len()];
             let is_number =
@@ -151,7 +173,10 @@ impl Operand {
             Operand::Other { of, n, quoted } => spell(TYPES[*of], *n, *quoted),
             Operand::Number(digits) => (*digits).to_owned(),
             Operand::Null => "NULL".to_owned(),
-            Operand::Column(column) => quoted(*column),
+            Operand::Column(column) => quoted(
+                schema
+                    .near(*column, FAMILIES.iter().find(|family| family.contains(&subject.0)).unwrap_or(&FAMILIES[0])),
+            ),
         }
     }
 }
@@ -159,9 +184,12 @@ impl Operand {
 impl Condition {
     pub(crate) fn spell(&self, schema: &Schema) -> String {
         let not = |not: &bool| if *not { "NOT " } else { "" };
-        let value = |column: &usize, operand: &Operand| operand.spell(schema.types[*column]);
+        let value = |column: &usize, operand: &Operand| operand.spell(schema, schema.types[*column]);
         match self {
-            Condition::Bare(c) => quoted(*c),
+            Condition::Bare(c) => match schema.near(*c, &["boolean"]) {
+                c if schema.has_type(c, &["boolean"]) => quoted(c),
+                c => format!("{} IS NOT NULL", quoted(c)),
+            },
             Condition::Compare(true, c, op, b) => format!("{} {op} {}", quoted(*c), value(c, b)),
             Condition::Compare(false, c, op, b) => format!("{} {op} {}", value(c, b), quoted(*c)),
             Condition::Distinct(n, c, b) => format!("{} IS {}DISTINCT FROM {}", quoted(*c), not(n), value(c, b)),
@@ -174,7 +202,18 @@ impl Condition {
             }
             Condition::Like(n, any_case, c, pattern) => {
                 let word = if *any_case { "ILIKE" } else { "LIKE" };
-                format!("{} {}{word} {}", quoted(*c), not(n), literal_text(pattern))
+                let c = schema.near(*c, &["text", "character varying(20)", "character(5)", "bpchar"]);
+                format!("{} {}{word} {}", quoted(c), not(n), literal_text(pattern))
+            }
+            Condition::Path(c, path, op, found) => {
+                let c = schema.near(*c, &["jsonb"]);
+                let found = literal_text(found);
+                match *op {
+                    "IS NULL" => format!("({} {path}) IS NULL", quoted(c)),
+                    "IN" => format!("{} {path} IN ('move', {found})", quoted(c)),
+                    "IS DISTINCT FROM" => format!("({} {path}) IS DISTINCT FROM {found}", quoted(c)),
+                    op => format!("{} {path} {op} {found}", quoted(c)),
+                }
             }
             Condition::IsNull(n, c) => format!("{} IS {}NULL", quoted(*c), not(n)),
             Condition::IsUnknown(n, c) => format!("({}) IS {}NULL", c.spell(schema), not(n)),
@@ -190,9 +229,9 @@ impl Condition {
     }
 
     /// Whether PostgreSQL understands the text as it stands, and as we do: it refuses labels that an enum does not have,
-    /// and gives all elements of a list one type.
+    /// gives all elements of a list one type, and knows more NULLs among composites and fewer among documents.
     pub(crate) fn is_plain(&self, schema: &Schema) -> bool {
-        let own = ["mood", "age", "pair"];
+        let own = ["mood", "age", "pair", "json", "jsonb"];
         match self {
             Condition::Compare(_, c, _, _) | Condition::Distinct(_, c, _) | Condition::Between(_, c, _, _) => {
                 !schema.has_type(*c, &own)
@@ -202,7 +241,8 @@ impl Condition {
                 !schema.has_type(*c, &own) && (list.len() == 1 || list.iter().all(is_own))
             }
             Condition::IsNull(_, c) => !schema.has_type(*c, &own),
-            Condition::Bare(_) | Condition::Like(..) => true,
+            Condition::Bare(c) => !schema.has_type(*c, &own),
+            Condition::Like(..) | Condition::Path(..) => true,
             Condition::IsUnknown(_, c) | Condition::Is(_, _, c) | Condition::Not(c) => c.is_plain(schema),
             Condition::Join(_, terms) => terms.iter().all(|term| term.is_plain(schema)),
         }

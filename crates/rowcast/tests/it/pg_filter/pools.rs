@@ -32,10 +32,12 @@ pub(super) const TYPES: &[Pool] = &[
     ("uuid", &["6fa459ea-ee8a-3ca4-894e-db77e160355e", "6FA459EA-EE8A-3CA4-894E-DB77E160355E", "{6fa459eaee8a3ca4894edb77e160355e}",
         "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
     ("bytea", &["\\x", "\\x00ff", "\\x00FF01", "\\xff", "abc", "a\\\\b", "\\000\\377", "\\x61 62 63"]),
+    ("jsonb", &["{}", "{\"a\": \"move\"}", "{\"a\": 1.50, \"b\": [true, null, \"x\"]}", "null", "[1, 2, {\"a\": \"é\"}]", "\"a\"", "5",
+        "{\"b c\": {\"a\": \"tab\\t\\\"q\\\"\"}, \"a\": null}", "[[\"a\", 1e2], \"b\"]", "true", "{\"\": \"a\", \"5\": \"b\"}"]),
     ("mood", &["sad", "ok", "happy"]),
     ("age", &["5", "0", "37"]),
     ("pair", &["(1,a)", "(,)", "(5,\"b c\")"]),
-    ("jsonb", &["{}", "{\"a\": 1}", "null", "[1, 2]", "\"a\"", "5"]),
+    ("json", &["{}", " null ", "\t{\"a\": null}", "5"]),
     ("text[]", &["{}", "{a,NULL}", "{\"a b\"}"]),
     ("inet", &["10.0.0.1", "10.0.0.0/8", "::1"]),
     ("interval", &["1 day", "24:00:00"]),
@@ -45,4 +47,16 @@ pub(super) const TYPES: &[Pool] = &[
 #[rustfmt::skip]
 pub(super) const PATTERNS: &[&str] = &[
     "%", "_%", "a%", "A%", "%b", "a_b", "a\\_b", "a\\%b", "_", "", "abc", "abc__", "%é%", "ä%", "%\\\\%", "a%%_", "日_", "_b%", "%c  ",
+];
+
+/// Paths into jsonb, and texts that are found there.
+#[rustfmt::skip]
+pub(super) const PATHS: &[&str] = &[
+    "->> 'a'", "->> 0", "->> -1", "-> 'b' ->> 0", "-> 'b' ->> 2", "-> 'b c' ->> 'a'", "-> 2 ->> 'a'", "-> 0 ->> 0", "-> 0 -> 1", "-> 'a'",
+    "-> 'a' ->> 0", "->> ''", "->> '5'", "->> 'b'", "->> 5",
+];
+
+#[rustfmt::skip]
+pub(super) const FOUND: &[&str] = &[
+    "move", "1.50", "true", "x", "é", "a", "5", "tab\t\"q\"", "1", "100", "[true, null, \"x\"]", "b", "null", "",
 ];

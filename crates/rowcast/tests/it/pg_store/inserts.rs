@@ -1,8 +1,11 @@
 //! Inserts: what stands, what is refused, and how fast.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rowcast::event::Value;
+use rowcast::postgres::{Live, Mode, PostgresSettings};
+use rowcast::store::postgres::PostgresStore;
 use rowcast::store::{Insert, Store, StoreError};
 
 use super::Pg;
@@ -72,13 +75,9 @@ async fn a_missing_privilege_is_told_in_the_servers_words() {
     let role = format!("{}_plain", db.database.name);
     db.database.run(&format!("CREATE ROLE {role} LOGIN")).await;
     let plain = db.database.url().replace("postgres@", &format!("{role}@"));
-    let live = std::sync::Arc::new(rowcast::postgres::Live::default());
-    live.began(rowcast::postgres::Mode::Wal);
-    let store = rowcast::store::postgres::PostgresStore::open(
-        super::address(&plain),
-        rowcast::postgres::PostgresSettings::default(),
-        live,
-    );
+    let live = Arc::new(Live::default());
+    live.began(Mode::Wal);
+    let store = PostgresStore::open(super::address(&plain), PostgresSettings::default(), live);
     let t = table(&store, "t").await;
     let answer = store.snapshot(all(&t)).await;
     assert!(matches!(&answer, Err(StoreError::Refused(words)) if words.contains("permission denied")), "{answer:?}");
@@ -87,7 +86,7 @@ async fn a_missing_privilege_is_told_in_the_servers_words() {
 }
 
 #[tokio::test]
-async fn a_read_only_server_is_waited_for() {
+async fn a_lock_of_somebody_else_is_not_waited_for_for_ever() {
     let db = Pg::with("CREATE TABLE t (id int)").await;
     let t = table(&*db.store, "t").await;
     db.database.run(&format!("ALTER DATABASE {} SET lock_timeout = '1h'", db.database.name)).await;
@@ -101,26 +100,55 @@ async fn a_read_only_server_is_waited_for() {
     assert_eq!(insert(&*db.store, &t, &[&[int(1)]]).await.count, 1);
 }
 
+/// A database behind a cable, and a store at its other end. The table's rows are checked for a while at the commit.
+async fn slow_to_commit(check: &str) -> (servers::Database, servers::Cable, PostgresStore) {
+    let database = servers::Database::new().await.expect("a database");
+    database
+        .run(&format!(
+            "CREATE TABLE t (id int); CREATE TABLE told (n int);
+             CREATE FUNCTION check_t() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {check}; RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER check_t AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_t()"
+        ))
+        .await;
+    let cable = servers::Cable::to(database.port()).await.expect("a cable");
+    let url = database.url().replace(&format!(":{}/", database.port()), &format!(":{}/", cable.port()));
+    let live = Arc::new(Live::default());
+    live.began(Mode::Wal);
+    let store = PostgresStore::open(super::address(&url), PostgresSettings::default(), live);
+    (database, cable, store)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_done_once() {
-    let server = servers::Postgres::start().expect("a server");
-    let database = server.database().await.expect("a database");
-    // The server ends this connection in the midst of the commit's last check; whether it stands, only its number tells.
-    database
-        .run(
-            "CREATE TABLE t (id int); CREATE TABLE told (n int);
-             CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-               IF (SELECT count(*) FROM told) = 0 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NULL; END $$;
-             CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()",
-        )
-        .await;
-    let live = std::sync::Arc::new(rowcast::postgres::Live::default());
-    live.began(rowcast::postgres::Mode::Wal);
-    let store = rowcast::store::postgres::PostgresStore::open(
-        super::address(&database.url()),
-        rowcast::postgres::PostgresSettings::default(),
-        live,
-    );
+    let (database, cable, store) = slow_to_commit("PERFORM pg_advisory_xact_lock(1)").await;
+    let holder = database.connect().await.expect("connected");
+    holder.execute("SELECT pg_advisory_lock(1)", &[]).await.expect("locked");
+    let t = table(&store, "t").await;
+    let insert = Insert { table: t.clone(), rows: vec![vec![(0, int(1))]] };
+    let inserting = async { store.insert(insert).await };
+    let cutting = async {
+        let waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while holder.query(waiting, &[]).await.expect("locks").is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The commit has been sent, and goes on without anybody who would hear how it ends.
+        cable.cut();
+        holder.execute("SELECT pg_advisory_unlock(1)", &[]).await.expect("unlocked");
+        while holder.query("SELECT FROM t", &[]).await.expect("rows").is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        cable.mend();
+    };
+    let (inserted, ()) = tokio::join!(inserting, cutting);
+    assert_eq!(inserted.expect("it stands").count, 1);
+    assert_eq!(rows(&store, all(&t)).await, ["(1)"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_the_server_has_cut_off_is_not_taken_for_done() {
+    let check = "IF (SELECT count(*) FROM told) = 0 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF";
+    let (database, _cable, store) = slow_to_commit(check).await;
     let t = table(&store, "t").await;
     let answer = store.insert(Insert { table: t.clone(), rows: vec![vec![(0, int(1))]] }).await;
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");

@@ -1,0 +1,7 @@
+//! Rowcast on PostgreSQL: the real binary, a real server, and what may happen to either.
+
+mod ear;
+mod history;
+mod sentences;
+mod world;
+mod writer;
