@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use rowcast::event::{Body, Place, ResetCause};
-use rowcast::postgres::{Capture, WalBudget, WalPlace};
+use rowcast::postgres::{Capture, Identity, WalBudget, WalPlace};
 use rowcast::source::SourceError;
 use servers::{Cable, Postgres, PostgresOptions, Stop};
 
@@ -337,4 +337,18 @@ async fn what_is_published_by_somebody_elses_slot_is_left_alone() {
     let error = source.start(None).await.expect_err("a foreign slot");
     assert!(matches!(error, SourceError::Stop { .. }), "{error}");
     assert!(error.to_string().contains("choose another name"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_that_is_made_meanwhile_is_read_too() {
+    let mut pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
+    pg.settings.identity = Identity::Leave;
+    let mut follower = pg.follow().await;
+    // Of a table without a key only inserts can be had, by a publication of their own.
+    pg.database.run("CREATE TABLE keyless (a int)").await;
+    assert_eq!(next(&mut follower, &pg).await, ["reset keyless"]);
+    assert!(matches!(follower.source.next().await, Err(SourceError::Retry { .. })), "it begins again");
+    start(&mut follower, &pg, Instant::now() + Duration::from_secs(20)).await;
+    pg.database.run("INSERT INTO keyless VALUES (1); INSERT INTO t VALUES (1)").await;
+    assert_eq!(next(&mut follower, &pg).await, ["insert keyless (1)", "insert t (1)"]);
 }
