@@ -1,9 +1,11 @@
 //! PostgreSQL's replication slot in trouble: lost, taken, cut off. Nothing is missed in silence, and nothing comes twice.
+//!
+//! On threads of their own, because a server that is dropped waits for connections that are half made.
 
 use std::time::{Duration, Instant};
 
 use rowcast::event::{Body, Place, ResetCause};
-use rowcast::postgres::{Capture, WalBudget, WalPlace};
+use rowcast::postgres::{Capture, Identity, WalBudget, WalPlace};
 use rowcast::source::SourceError;
 use servers::{Cable, Postgres, PostgresOptions, Stop};
 
@@ -68,7 +70,7 @@ fn moved(place: &Place, change: impl FnOnce(&mut WalPlace)) -> Place {
     place.to_place()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_was_dropped_begins_anew() {
     let pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let follower = pg.follow().await;
@@ -90,7 +92,7 @@ async fn drop_slot(pg: &Pg) {
     client.execute("SELECT pg_drop_replication_slot($1)", &[slot]).await.expect("dropped");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_the_server_gave_up_begins_anew() {
     let options = PostgresOptions::default().set("max_slot_wal_keep_size", "1MB").set("min_wal_size", "32MB");
     let (_server, pg) = own(options.set("max_wal_size", "32MB").set("wal_keep_size", "0")).await;
@@ -113,7 +115,7 @@ async fn a_slot_that_the_server_gave_up_begins_anew() {
     begins_anew(&pg, place, "max_slot_wal_keep_size").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_over_its_budget_is_given_up_loudly() {
     let mut pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE big (x text)").await;
     pg.settings.wal = WalBudget { warn: Some(1 << 20), stop: Some(8 << 20) };
@@ -142,7 +144,7 @@ async fn a_slot_over_its_budget_is_given_up_loudly() {
     assert_eq!(next(&mut follower, &pg).await, ["insert t (0)"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_has_moved_on_begins_anew() {
     let pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut follower = pg.follow().await;
@@ -161,7 +163,7 @@ async fn a_slot_that_has_moved_on_begins_anew() {
     begins_anew(&pg, place, "has moved on").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_server_or_another_history_begins_anew() {
     let pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let follower = pg.follow().await;
@@ -176,7 +178,7 @@ async fn another_server_or_another_history_begins_anew() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_across_crashes_of_the_server_come_once() {
     let (server, pg) = own(PostgresOptions::default()).await;
     let mut follower = pg.follow().await;
@@ -217,7 +219,7 @@ async fn a_server_that_shuts_down_need_not_wait_for_us() {
     assert_eq!(next(&mut follower, &pg).await, ["insert t (2)"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_terminated_walsender_loses_nothing() {
     let pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut follower = pg.follow().await;
@@ -232,7 +234,7 @@ async fn a_terminated_walsender_loses_nothing() {
     assert_eq!(seen, (0..5).map(|n| format!("insert t ({n})")).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_and_a_silent_cable_are_noticed_and_lose_nothing() {
     let (server, mut pg) = own(PostgresOptions::default()).await;
     pg.settings.dead_after = Duration::from_secs(2);
@@ -271,7 +273,7 @@ async fn failure(follower: &mut Follower) -> SourceError {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_gateway_waits_says_so_and_takes_over() {
     let pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut first = pg.follow().await;
@@ -293,7 +295,7 @@ async fn a_second_gateway_waits_says_so_and_takes_over() {
     assert_eq!(second.source.status().problem, None);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_own_dead_connection_is_ended() {
     let pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut before = pg.follow().await;
@@ -304,7 +306,7 @@ async fn our_own_dead_connection_is_ended() {
     assert!(before.source.next().await.is_err(), "its slot was taken");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_table_does_not_hold_back_the_slot() {
     let (server, pg) = own(PostgresOptions::default()).await;
     let mut follower = pg.follow().await;
@@ -323,7 +325,7 @@ async fn an_idle_table_does_not_hold_back_the_slot() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_published_by_somebody_elses_slot_is_left_alone() {
     let pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut source = pg.source(100);
@@ -335,4 +337,18 @@ async fn what_is_published_by_somebody_elses_slot_is_left_alone() {
     let error = source.start(None).await.expect_err("a foreign slot");
     assert!(matches!(error, SourceError::Stop { .. }), "{error}");
     assert!(error.to_string().contains("choose another name"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_that_is_made_meanwhile_is_read_too() {
+    let mut pg = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
+    pg.settings.identity = Identity::Leave;
+    let mut follower = pg.follow().await;
+    // Of a table without a key only inserts can be had, by a publication of their own.
+    pg.database.run("CREATE TABLE keyless (a int)").await;
+    assert_eq!(next(&mut follower, &pg).await, ["reset keyless"]);
+    assert!(matches!(follower.source.next().await, Err(SourceError::Retry { .. })), "it begins again");
+    start(&mut follower, &pg, Instant::now() + Duration::from_secs(20)).await;
+    pg.database.run("INSERT INTO keyless VALUES (1); INSERT INTO t VALUES (1)").await;
+    assert_eq!(next(&mut follower, &pg).await, ["insert keyless (1)", "insert t (1)"]);
 }

@@ -108,7 +108,7 @@ impl Writer for PgWriter {
 
 source_contract!(Pg::new(Capture::Wal).await);
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_transaction_arrives_in_parts_and_in_little_memory() {
     const ROWS: usize = 200_000;
     let options = servers::PostgresOptions::default().set("logical_decoding_work_mem", "64kB");
@@ -154,7 +154,7 @@ fn peak_memory() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_streamed_transaction_is_resumed_from_each_of_its_parts() {
     let options = servers::PostgresOptions::default().set("logical_decoding_work_mem", "64kB");
     let server = servers::Postgres::start_with(&options).expect("a server");
@@ -178,7 +178,7 @@ async fn a_streamed_transaction_is_resumed_from_each_of_its_parts() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transactions_come_in_the_order_of_their_commits() {
     let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut follower = db.follow().await;
@@ -193,7 +193,7 @@ async fn transactions_come_in_the_order_of_their_commits() {
     assert_eq!(changes[0].tx, now.get::<_, &str>(0).parse::<u64>().expect("a number") - 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_and_types_are_those_of_their_moment() {
     let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY, a int)").await;
     let mut follower = db.follow().await;
@@ -231,7 +231,7 @@ async fn names_and_types_are_those_of_their_moment() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_truncated_table_is_reset_in_its_place() {
     let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY REFERENCES t)").await;
     let mut follower = db.follow().await;
@@ -243,7 +243,7 @@ async fn a_truncated_table_is_reset_in_its_place() {
     assert_eq!(changes.iter().map(|change| change.last).collect::<Vec<_>>(), [false, false, false, true]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_are_told_through_their_root() {
     let db = Pg::with(
         "CREATE TABLE t (id int, day date, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
@@ -258,7 +258,7 @@ async fn partitions_are_told_through_their_root() {
         .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_without_a_key_are_captured_whole() {
     let mut db = Pg::with("CREATE TABLE t (a int, b text)").await;
     db.settings.identity = Identity::Needed;
@@ -267,7 +267,7 @@ async fn tables_without_a_key_are_captured_whole() {
     follower.expect(&[r#"insert t (1,"x")"#, r#"update t (1,"x") (1,"y")"#, r#"delete t (1,"y")"#]).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_of_sql_keep_their_place_among_rows() {
     let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut follower = db.follow().await;
@@ -289,7 +289,7 @@ async fn messages_of_sql_keep_their_place_among_rows() {
     assert_eq!(changes[3].tx, 0, "of no transaction");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_no_transaction_is_not_read_twice() {
     let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut follower = db.follow().await;
@@ -301,7 +301,7 @@ async fn a_message_of_no_transaction_is_not_read_twice() {
     db.resume(place).await.expect(&["message room:b"]).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_and_the_stream_after_it_are_the_table() {
     let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY, n int)").await;
     let mut follower = db.follow().await;
@@ -352,7 +352,7 @@ async fn a_snapshot_and_the_stream_after_it_are_the_table() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_is_told_how_far_it_is_at_once() {
     let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)").await;
     let live = Arc::new(Live::default());

@@ -69,8 +69,9 @@ pub(super) struct Reading {
     /// The server waits for the place to move on.
     urgent: bool,
     handed_out: Instant,
-    publication: String,
     publications: Vec<String>,
+    /// There are other publications than those that are read.
+    outdated: bool,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -114,8 +115,8 @@ impl Reading {
             asking: None,
             urgent: false,
             handed_out: Instant::now(),
-            publication: settings.publication.clone(),
             publications: captured.publications.clone(),
+            outdated: false,
             _watch: AbortOnDropHandle::new(tokio::spawn(watch(begin, captured))),
         };
         reading.tell();
@@ -148,6 +149,9 @@ impl Reading {
             }
             if self.collected.has_complete() {
                 return Ok(self.hand_out(Collected::take));
+            }
+            if self.outdated {
+                return Err(SourceError::retry("the stream begins again because there are other publications to read"));
             }
             if self.collected.has_moved() && (self.urgent || self.asking.is_some() || self.handed_out.elapsed() >= IDLE)
             {
@@ -345,9 +349,8 @@ impl Reading {
             let bodies = news.iter().map(|(name, reason)| altered(name, reason));
             self.collected.outside(look.tx, now_ms(), bodies, Lsn(0));
         }
-        (look.captured.publications != self.publications).then(|| {
-            format!("publications of `{}` were made or dropped, and the stream has to begin anew", self.publication)
-        })
+        self.outdated = look.captured.publications != self.publications;
+        None
     }
 
     /// Waits until there is something to do.
