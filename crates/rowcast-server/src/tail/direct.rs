@@ -7,10 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use reqwest::Url;
 use rowcast::gateway::{Database, Gateway};
-use rowcast::postgres::{Live, PostgresSettings};
+use rowcast::postgres::{Capture, Identity, Live, PostgresSettings};
 use rowcast::source::Source;
 use rowcast::source::postgres::PostgresSource;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Tail;
 use crate::config::{Config, DatabaseUrl};
@@ -25,10 +26,12 @@ pub(super) async fn run(tail: &Tail, config: &Config, colour: bool) -> anyhow::R
     let gateway = Gateway::builder().database(database).start().await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("a port of this machine")?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?)).context("an address is a URL")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be heard")?;
     let serving = tokio::spawn(axum::serve(listener, gateway.router()).into_future());
     let ended = tokio::select! {
         ended = super::follow_server(tail, url, colour) => ended,
         _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+        _ = terminate.recv() => Ok(ExitCode::SUCCESS),
     };
     serving.abort();
     gateway.stop().await;
@@ -51,6 +54,9 @@ fn target(tail: &Tail, config: &Config) -> anyhow::Result<(Database, Option<Post
         slot: own.clone(),
         publication: own.clone(),
         temporary: true,
+        // Without a slot of its own it would take the changes away from whoever else reads the outbox.
+        capture: Capture::Wal,
+        identity: Identity::Leave,
         ..database::postgres_settings(config)
     };
     let source = PostgresSource::new(&own, address.clone(), settings.clone(), Arc::new(Live::default()));

@@ -74,6 +74,10 @@ pub async fn refresh(client: &Client, settings: &PostgresSettings, mode: Mode) -
 
 /// The statements that [`setup`] would run.
 pub async fn plan_setup(client: &Client, settings: &PostgresSettings, mode: Mode) -> Result<Vec<String>, InstallError> {
+    // A short look by `rowcast tail` leaves what somebody else has set up as it is.
+    if settings.temporary && schema::is_made(client).await? {
+        return plan_tables(client, settings, mode).await;
+    }
     let mut plan = plan_other_mode(client, settings, mode).await?;
     plan.extend(schema::plan(client).await?);
     if mode == Mode::Outbox {
@@ -134,7 +138,10 @@ async fn plan_tables(client: &Client, settings: &PostgresSettings, mode: Mode) -
 }
 
 /// The statements that [`teardown`] would run.
-pub async fn plan_teardown(client: &Client, _settings: &PostgresSettings) -> Result<Vec<String>, InstallError> {
+pub async fn plan_teardown(client: &Client, settings: &PostgresSettings) -> Result<Vec<String>, InstallError> {
+    if settings.temporary && publications::are_others(client, settings).await? {
+        return publications::plan_drop_own(client, settings).await;
+    }
     remove::plan(client).await
 }
 

@@ -139,7 +139,7 @@ async fn variables_and_the_password_file_fill_what_the_address_leaves_open() {
 
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("permissions");
     let open = Address::parse("postgres://", &environment).expect("an address");
-    let error = open.connect("test").await.err().expect("no password");
+    let error = open.connect("test").await.expect_err("no password");
     assert!(error.message.contains("chmod 600"), "{error}");
     let same = Replication::connect(&open, "test").await.err().expect("no password");
     assert_eq!(error.message, same.message);

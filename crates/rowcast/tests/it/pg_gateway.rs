@@ -71,12 +71,9 @@ impl Client {
         }
     }
 
-    #[track_caller]
-    fn hears(&mut self, expected: &'static [&'static str]) -> impl Future<Output = ()> {
-        async move {
-            for expected in expected {
-                assert_eq!(self.hear().await, *expected);
-            }
+    async fn hears(&mut self, expected: &[&str]) {
+        for expected in expected {
+            assert_eq!(self.hear().await, *expected);
         }
     }
 }

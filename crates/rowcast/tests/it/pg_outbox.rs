@@ -430,7 +430,7 @@ async fn the_changes_make_the_table_whatever_writers_do() {
                             _ => continue,
                         });
                     }
-                    sql.push_str(if rand::random::<u32>() % 4 == 0 { "ROLLBACK" } else { "COMMIT" });
+                    sql.push_str(if rand::random::<u32>().is_multiple_of(4) { "ROLLBACK" } else { "COMMIT" });
                     client.batch_execute(&sql).await.expect("written");
                 }
             })

@@ -6,8 +6,9 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use servers::Database;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Error;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::program::{ran, rowcast, text};
 use crate::server::{DEADLINE, Server};
@@ -26,6 +27,16 @@ fn socket(server: &Server, path: &str) -> String {
     server.url(path).replacen("http", "ws", 1)
 }
 
+/// The next text frame.
+async fn frame(page: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> String {
+    loop {
+        let next = tokio::time::timeout(DEADLINE, page.next()).await.expect("in time");
+        if let Frame::Text(text) = next.expect("a frame").expect("read") {
+            return text.to_string();
+        }
+    }
+}
+
 #[tokio::test]
 async fn pgws_reaches_a_plain_websocket_without_any_configuration() {
     let (database, server, _folder) = site(&[]).await;
@@ -33,8 +44,7 @@ async fn pgws_reaches_a_plain_websocket_without_any_configuration() {
     database.run(r#"select pg_notify('pgws', 'other,{"message": "not for you"}')"#).await;
     database.run("select pg_notify('pgws', 'rubbish')").await;
     database.run(r#"select pg_notify('pgws', 'default,{"message": "hello, world"}')"#).await;
-    let frame = tokio::time::timeout(DEADLINE, page.next()).await.expect("in time").expect("a frame").expect("read");
-    let frame: Value = serde_json::from_str(frame.to_text().expect("text")).expect("JSON");
+    let frame: Value = serde_json::from_str(&frame(&mut page).await).expect("JSON");
     assert_eq!((&frame["payload"]["message"], &frame["channel"]), (&"hello, world".into(), &"pgws".into()));
     assert_eq!(frame["id"].as_str().map(str::len), Some(36));
 }
@@ -44,8 +54,7 @@ async fn pg_eventserv_sends_raw_payloads_of_the_channels_that_are_allowed() {
     let (database, server, _folder) = site(&[("postgres.notify_allow", "job*")]).await;
     let (mut page, _) = connect_async(socket(&server, "/listen/jobs")).await.expect("connected");
     database.run("select pg_notify('jobs', 'raw, as it is')").await;
-    let frame = tokio::time::timeout(DEADLINE, page.next()).await.expect("in time").expect("a frame").expect("read");
-    assert_eq!(frame.to_text().expect("text"), "raw, as it is");
+    assert_eq!(frame(&mut page).await, "raw, as it is");
     match connect_async(socket(&server, "/listen/secrets")).await {
         Err(Error::Http(answer)) => assert_eq!(answer.status(), 403),
         other => panic!("{other:?}"),
@@ -58,22 +67,18 @@ async fn tail_needs_no_server_and_leaves_nothing_behind() {
     database.run("create table orders (id int primary key, total numeric(8, 2))").await;
     let folder = tempfile::tempdir().expect("a folder");
     let url = database.url();
-    let words =
-        ["tail", "orders", "--where", "total > 100", "--database", &url, "--json", "--count", "1", "--snapshot"];
+    let words = ["tail", "orders", "--where", "total > 100", "--database", &url, "--json", "--count", "1"];
     let mut tail = rowcast(folder.path(), &words).stdout(Stdio::piped()).spawn().expect("started");
     let mut lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
-    let client = database.connect().await.expect("connected");
-    let mut id = 0;
-    let line = loop {
-        id += 2;
-        let sql = format!("insert into orders values ({id}, 50), ({id} + 1, 150.50)");
-        client.batch_execute(&sql).await.expect("inserted");
-        match tokio::time::timeout(std::time::Duration::from_secs(1), lines.next_line()).await {
-            Ok(line) => break line.expect("readable").expect("a line"),
-            Err(_) => assert!(id < 200, "nothing was heard"),
-        }
+    let mut line = async || {
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.expect("in time");
+        line.expect("readable").expect("a line")
     };
-    assert!(line.contains("150.5"), "{line}");
+    assert!(line().await.contains("subscribed"));
+    let client = database.connect().await.expect("connected");
+    client.batch_execute("insert into orders values (1, 50), (2, 150.50)").await.expect("inserted");
+    let change = line().await;
+    assert!(change.contains("\"key\":[2]") && change.contains("150.5"), "{change}");
     let ended = tokio::time::timeout(DEADLINE, tail.wait()).await.expect("in time").expect("a status");
     assert!(ended.success());
     let left = "select (select count(*) from pg_replication_slots where database = current_database())

@@ -62,6 +62,31 @@ pub(super) async fn plan_drop(client: &Client) -> Result<Vec<String>, InstallErr
     Ok(plan)
 }
 
+/// Whether there are publications of other gateways.
+pub(super) async fn are_others(client: &Client, settings: &PostgresSettings) -> Result<bool, InstallError> {
+    let own = own(settings);
+    Ok(schema::all_made(client, "publication").await?.iter().any(|(name, _)| !own.contains(name)))
+}
+
+/// The statements that take back the publications of these settings, and nothing else.
+pub(super) async fn plan_drop_own(client: &Client, settings: &PostgresSettings) -> Result<Vec<String>, InstallError> {
+    let own = own(settings);
+    let mut plan = Vec::new();
+    for (name, _) in schema::all_made(client, "publication").await? {
+        if own.contains(&name) {
+            if find(client, &name).await?.is_some() {
+                plan.push(format!("DROP PUBLICATION {}", ident(&name)));
+            }
+            plan.push(schema::unmade("publication", &name));
+        }
+    }
+    Ok(plan)
+}
+
+fn own(settings: &PostgresSettings) -> [String; 2] {
+    [settings.publication.clone(), format!("{}_inserts", settings.publication)]
+}
+
 /// A publication that is there.
 struct Publication {
     /// Whether it holds every table, also those to come: then somebody else has made it so.
