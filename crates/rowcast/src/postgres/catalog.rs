@@ -63,7 +63,8 @@ LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND N
 LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
 LEFT JOIN LATERAL (SELECT i.indkey, i.indnkeyatts FROM pg_catalog.pg_index i
-  WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid) k ON true
+  WHERE i.indrelid = c.oid AND i.indisvalid
+    AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) k ON true
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'rowcast') AND (true)
 ORDER BY n.nspname, c.relname, a.attnum";

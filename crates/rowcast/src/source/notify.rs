@@ -65,7 +65,12 @@ impl NotifySource {
     /// even what Rowcast itself has sent, is made again.
     pub fn new(name: &str, address: Address, settings: NotifySettings, dead_after: Duration) -> (Self, Arc<Ears>) {
         let ears = Arc::new(Ears::new(&settings, Voice::new(address.clone())));
-        let status = SourceStatus { mode: "LISTEN".to_owned(), ..SourceStatus::default() };
+        let status = SourceStatus {
+            mode: "LISTEN".to_owned(),
+            guarantee: "every notification once while there is a connection; where some may be missing, a gap is told"
+                .to_owned(),
+            ..SourceStatus::default()
+        };
         let source = Self {
             name: name.into(),
             address,

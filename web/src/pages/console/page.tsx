@@ -102,7 +102,7 @@ function Sources({ sources }: { sources: readonly Source[] }) {
                 <dd>{formatBytes(status.retained_bytes)} of the database’s log</dd>
               </>
             )}
-            <dt>{status.mode.toLowerCase().includes('notify') ? 'Channels' : 'Tables'}</dt>
+            <dt>{status.mode === 'LISTEN' ? 'Channels' : 'Tables'}</dt>
             <dd>{status.tables.length === 0 ? 'none' : status.tables.join(', ')}</dd>
           </dl>
           {status.problem !== null && <p className="problem">{status.problem}</p>}

@@ -207,14 +207,14 @@ const CHANGES: &str = "
 BEGIN
   RETURN QUERY
   WITH captured AS (
-    SELECT c.oid, n.nspname, c.relname FROM pg_trigger t
+    SELECT c.oid, n.nspname, c.relname, c.relreplident FROM pg_trigger t
       JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE t.tgfoid = 'rowcast.capture()'::regprocedure AND t.tgparentid = 0 AND t.tgname = '00_rowcast_' || c.oid
        AND NOT c.relispartition
   ), columns AS (
-    -- Columns that are computed when they are read have no value in a trigger.
-    SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated = 'v' AS hidden,
-           row_number() OVER (PARTITION BY a.attrelid, a.attgenerated = 'v' ORDER BY a.attnum) - 1 AS place
+    -- Generated columns: some have no value in a trigger, and the write-ahead log has none of them.
+    SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated <> '' AS hidden,
+           row_number() OVER (PARTITION BY a.attrelid, a.attgenerated <> '' ORDER BY a.attnum) - 1 AS place
       FROM pg_attribute a JOIN captured c ON c.oid = a.attrelid WHERE a.attnum > 0 AND NOT a.attisdropped
   ), described AS (
     SELECT c.oid, json_build_object('schema', c.nspname, 'name', c.relname,
@@ -225,7 +225,8 @@ BEGIN
       'key', (SELECT coalesce(json_agg(k.place ORDER BY u.n), '[]')
                 FROM pg_index i CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, n)
                 JOIN columns k ON k.attrelid = c.oid AND k.attnum = u.attnum AND NOT k.hidden
-               WHERE i.indrelid = c.oid AND i.indisprimary))::text AS shape
+               WHERE i.indrelid = c.oid AND i.indisvalid
+                 AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END))::text AS shape
       FROM captured c
   ), noted AS (
     SELECT DISTINCT ON (s.relid) s.relid, s.shape FROM rowcast.shapes s ORDER BY s.relid, s.id DESC

@@ -437,11 +437,12 @@ fn altered(table: &TableName, reason: &str) -> Body {
     Body::Reset { channel: Channel::Table(table.clone()), cause: ResetCause::Altered, reason: reason.into() }
 }
 
-/// The columns of a table's primary key in their order. `None`: the table is gone.
+/// The columns of a table's key in their order: its primary key, or the index that REPLICA IDENTITY names. `None`: the table is gone.
 async fn primary_key(client: &Client, table: u32) -> Result<Option<Vec<Box<str>>>, tokio_postgres::Error> {
     let sql = "SELECT a.attname::text
                  FROM pg_class c
-                 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indisvalid
+                 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid
+                      AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
                  LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) ON k.n <= i.indnkeyatts
                  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
                 WHERE c.oid = $1

@@ -25,7 +25,8 @@ const PUBLISHED: &str = "
       JOIN pg_namespace n ON n.nspname = p.schemaname
       JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
       LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-      LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indisvalid
+      LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid
+           AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
      CROSS JOIN LATERAL (SELECT array_position(i.indkey::int2[], a.attnum) AS at) k
      ORDER BY n.nspname, c.relname, a.attnum";
 
