@@ -12,7 +12,7 @@ pub(crate) fn named(config: &Config) -> anyhow::Result<&DatabaseUrl> {
     match &config.database.url {
         Some(url) => Ok(url),
         None => bail!(
-            "no database was named; write for example --database postgres://user@localhost/shop or --database sqlite:shop.db"
+            "no database was named; write for example --database postgres://user@localhost/shop or --database sqlite:shop.db, or try `rowcast demo`"
         ),
     }
 }

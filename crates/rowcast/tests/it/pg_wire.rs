@@ -140,7 +140,7 @@ async fn a_server_at_work_on_what_nobody_asked_for_is_not_dead() {
     let mut wire = Replication::connect(&address(&database.url()), "rowcast-test").await.expect("connected");
     wire.query("CREATE_REPLICATION_SLOT s TEMPORARY LOGICAL pgoutput").await.expect("a slot");
     let flow =
-        Flow { status_every: Duration::from_millis(50), dead_after: Duration::from_millis(800), ..Flow::default() };
+        Flow { status_every: Duration::from_millis(50), dead_after: Duration::from_millis(300), ..Flow::default() };
     wire.start("START_REPLICATION SLOT s LOGICAL 0/0 (proto_version '1', publication_names 'p')", flow)
         .await
         .expect("started");
@@ -156,7 +156,7 @@ async fn a_server_at_work_on_what_nobody_asked_for_is_not_dead() {
         }
     }
     println!("silent for {silent:?}");
-    assert!(silent > Duration::from_millis(800), "the server was never silent for long: {silent:?}");
+    assert!(silent > Duration::from_millis(300), "the server was never silent for long: {silent:?}");
 }
 
 async fn failed(wire: &mut Replication) -> WireError {

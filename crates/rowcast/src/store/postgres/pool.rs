@@ -19,7 +19,7 @@ pub(super) const ANSWER: Duration = Duration::from_secs(15);
 /// A connection that nobody needed for so long is closed.
 const IDLE: Duration = Duration::from_secs(120);
 /// After so long without use a connection is asked whether it is still there, and has to answer in such a time.
-const DOUBT: Duration = Duration::from_millis(100);
+const DOUBT: Duration = Duration::from_millis(10);
 const STILL_THERE: Duration = Duration::from_secs(3);
 
 /// The connections.
