@@ -394,10 +394,21 @@ async fn what_is_confirmed_is_removed_and_not_read_from_again() {
 }
 
 #[tokio::test]
+async fn its_own_dead_connection_is_ended() {
+    let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
+    // Nobody tells the server that this one is gone.
+    let dead = db.follow().await;
+    let mut again = db.resume(dead.place.clone()).await;
+    db.database.run("INSERT INTO t VALUES (1)").await;
+    again.expect(&["insert t (1)"]).await;
+}
+
+#[tokio::test]
 async fn the_second_reader_says_that_it_waits() {
     let db = Pg::with("CREATE TABLE t (id int PRIMARY KEY)").await;
     let _first = db.follow().await;
-    let mut second = db.source(10);
+    let settings = PostgresSettings { instance: "other".into(), ..db.settings.clone() };
+    let mut second = PostgresSource::new("test", db.address(), settings, Arc::new(Live::default()));
     let said = second.start(None).await.expect_err("there is one already").to_string();
     assert!(said.contains("another Rowcast") && said.contains("rowcast-test"), "{said}");
 }

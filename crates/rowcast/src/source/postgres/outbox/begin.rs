@@ -141,8 +141,13 @@ async fn is_set_up(client: &Client) -> Result<bool, tokio_postgres::Error> {
     Ok(client.query_one(sql, &[]).await?.get(0))
 }
 
-/// Waits a little for a reader that is just ending.
+/// Waits a little for a reader that is just ending. A dead connection of this very gateway is ended.
 async fn alone(client: &Client) -> Result<(), SourceError> {
+    const OWN: &str = "SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+                        WHERE l.locktype = 'advisory' AND l.granted AND l.database = (
+                              SELECT oid FROM pg_database WHERE datname = current_database())
+                          AND (l.classid::bigint << 32) + l.objid::bigint = $1 AND l.pid <> pg_backend_pid()
+                          AND a.application_name = current_setting('application_name')";
     const PATIENCE: Duration = Duration::from_secs(2);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -150,6 +155,7 @@ async fn alone(client: &Client) -> Result<(), SourceError> {
         if client.query_one(sql, &[&LOCK]).await.map_err(failed)?.get(0) {
             return Ok(());
         }
+        client.execute(OWN, &[&LOCK]).await.map_err(failed)?;
         if Instant::now() >= deadline {
             let sql = "SELECT coalesce(max(a.application_name || ', process ' || a.pid), 'unknown') FROM pg_locks l
                          JOIN pg_stat_activity a ON a.pid = l.pid
