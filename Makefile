@@ -60,9 +60,10 @@ bench: web ## Measure, and print the table of docs/performance.md
 	$(CARGO) run --release --locked --package benches -- $(or $(ARGS),all)
 
 .PHONY: soak
-soak: web ## Run the random histories SOAK times as long (20 times unless set)
+soak: web ## Run the random histories SOAK times as long (20 times unless set), on PostgreSQL 14 to 18, too
 	ROWCAST_SOAK=$(or $(SOAK),20) $(CARGO) test --release --locked --package rowcast-server --test it histories -- --nocapture
 	ROWCAST_SOAK=$(or $(SOAK),20) $(CARGO) test --release --locked --package rowcast --test it filter
+	./scripts/soak-postgres
 
 .PHONY: clean
 clean: ## Remove what was built
