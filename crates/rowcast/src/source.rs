@@ -59,7 +59,7 @@ pub struct SourceStatus {
     pub lag_bytes: Option<u64>,
     /// Bytes of the database's own log that it keeps for this source.
     pub retained_bytes: Option<u64>,
-    /// The tables that are captured.
+    /// The tables that are captured, or the NOTIFY channels that are heard.
     pub tables: Vec<String>,
     /// What is wrong at the moment, in a sentence that says what to do.
     pub problem: Option<String>,

@@ -164,6 +164,6 @@ impl Source for NotifySource {
     }
 
     fn status(&self) -> SourceStatus {
-        self.status.lock().clone()
+        SourceStatus { tables: self.ears.heard(), ..self.status.lock().clone() }
     }
 }

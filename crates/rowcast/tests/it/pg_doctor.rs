@@ -28,6 +28,10 @@ async fn a_server_that_is_ready_has_nothing_broken() {
     assert!(findings.iter().all(|finding| finding.state < State::Broken), "{findings:#?}");
     assert!(find(&findings, "mode").message.starts_with("write-ahead log"));
     let orders = find(&findings, "table public.orders");
+    assert!(orders.message.contains("rowcast setup") && orders.sql.is_empty(), "{orders:?}");
+    database.run(&format!("create publication {}", settings.publication)).await;
+    let findings = examined(&database.url(), &settings).await;
+    let orders = find(&findings, "table public.orders");
     assert_eq!(orders.sql, [format!("ALTER PUBLICATION \"{}\" ADD TABLE \"public\".\"orders\"", settings.publication)]);
     assert_eq!(find(&findings, "slot").state, State::Advice);
 }

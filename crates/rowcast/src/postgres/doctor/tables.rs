@@ -32,6 +32,8 @@ pub(super) async fn look(
     server: &Server,
     findings: &mut Findings,
 ) -> Result<(), tokio_postgres::Error> {
+    let published = "select exists (select from pg_publication where pubname = $1)";
+    let is_set_up: bool = client.query_one(published, &[&settings.publication]).await?.get(0);
     let mut count = 0;
     for row in client.query(TABLES, &[]).await? {
         let name = TableName { schema: row.get::<_, String>(0).into(), name: row.get::<_, String>(1).into() };
@@ -52,6 +54,7 @@ pub(super) async fn look(
             triggers: row.get(9),
             hidden_rows: row.get(10),
             owner: row.get(11),
+            is_set_up,
         };
         table.tell(settings, server, findings);
     }
@@ -77,6 +80,8 @@ struct Table {
     /// Row-level security hides rows from the role.
     hidden_rows: bool,
     owner: String,
+    /// There is a publication that it could be added to.
+    is_set_up: bool,
 }
 
 impl Table {
@@ -112,6 +117,9 @@ impl Table {
             let owner = if self.owned { String::new() } else { format!(" (as its owner, {})", self.owner) };
             let message =
                 format!("it is not captured yet: it is in no publication of Rowcast; run `rowcast setup`{owner}");
+            if !self.is_set_up {
+                return findings.add(State::Advice, about, message);
+            }
             let sql = format!("ALTER PUBLICATION {} ADD TABLE {}", quoted(&settings.publication), self.sql);
             return findings.mend(State::Advice, about, message, [sql]);
         }

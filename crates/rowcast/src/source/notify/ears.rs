@@ -86,6 +86,13 @@ impl Ears {
         }
     }
 
+    /// The channels that are heard now, by name.
+    pub(super) fn heard(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.hearing.borrow().heard.iter().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
     /// Sends a notification. Whether the channel is heard does not matter.
     pub async fn say(&self, channel: &str, payload: &str) -> Result<(), NotSaid> {
         self.voice.say(channel, payload).await
