@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::follow::{BYTES_MAX, EVENTS_MAX, store_problem};
 use super::node::Node;
-use crate::event::{Body, Event, Mark, Offset, Place, Position};
+use crate::event::{Body, Channel, Event, Mark, Offset, Place, Position, ResetCause};
 use crate::hub::stands_alone;
 use crate::log::ReadError;
 use crate::protocol::{Code, Problem};
@@ -163,14 +163,19 @@ async fn cut(node: &Node, known: &Known, mark: &Mark) -> Result<Settled, Unsettl
         let scan = Scan::of(node, start, until, mark).await?;
         // Where the first transaction found is not contained, another one before it may be neither, and it may have begun
         // before.
-        if !scan.begins_uncontained || start <= certain {
+        if !scan.begins_uncontained || scan.anew.is_some() || start <= certain {
             break scan;
         }
         start = certain.max(back(start));
     };
-    if scan.begins_uncontained && start == oldest && oldest.offset.0 > 0 {
+    if scan.begins_uncontained && scan.anew.is_none() && start == oldest && oldest.offset.0 > 0 {
         // Perhaps only the end of it is left.
         return Err(Unsettled::Outrun);
+    }
+    let is_of_now = |before: &Position| scan.anew.is_none_or(|anew| *before >= anew);
+    hidden.retain(|(_, before)| is_of_now(before));
+    if let Some(shown) = &mut *node.shown.lock() {
+        shown.hidden.retain(|(_, before)| is_of_now(before));
     }
     let earlier = hidden.iter().map(|(_, before)| *before).min();
     hidden.extend(scan.uncontained.iter().filter(|(_, before)| *before < known.head));
@@ -205,6 +210,9 @@ struct Scan {
     last_contained: Option<Position>,
     /// The first transaction of the stretch is not contained.
     begins_uncontained: bool,
+    /// The last position before which the log tells another story: changes were missed, and the database may be another
+    /// one, whose transactions' numbers say nothing of this one's.
+    anew: Option<Position>,
 }
 
 impl Scan {
@@ -221,11 +229,15 @@ impl Scan {
             let Some(last) = events.last().map(|event| event.position) else { break };
             for event in events.iter().filter(|event| event.position <= until && !stands_alone(event)) {
                 let tx = event.change.tx;
+                let before = Position { offset: Offset(event.position.offset.0 - 1), ..event.position };
+                if let Body::Reset { channel: Channel::Table(_), cause: ResetCause::Missed, .. } = event.change.body {
+                    scan = Self { anew: Some(before), ..Self::default() };
+                    current = 0;
+                }
                 if mark.contains(tx) {
                     scan.last_contained = Some(event.position);
                 } else if tx != current {
                     scan.begins_uncontained |= current == 0;
-                    let before = Position { offset: Offset(event.position.offset.0 - 1), ..event.position };
                     scan.uncontained.push((tx, before));
                 }
                 current = tx;

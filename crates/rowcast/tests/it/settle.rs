@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rowcast::event::{Batch, Body, Change, Mark, Op, Origin, Place, Position, Row, RowChange, Table, Value};
+use rowcast::event::{
+    Batch, Body, Change, Channel, Mark, Op, Origin, Place, Position, ResetCause, Row, RowChange, Table, Value,
+};
 use rowcast::hub::Hub;
 use rowcast::log::memory::MemoryLog;
 use rowcast::log::{Log, Retention};
@@ -144,6 +146,21 @@ async fn it_is_said_when_the_log_has_forgotten_what_follows() {
     }
     let settled = world.settle(&known, "12:12:", 29).await;
     assert!(matches!(settled, Err(Unsettled::Outrun)), "{settled:?}");
+}
+
+#[tokio::test]
+async fn what_is_of_another_database_counts_for_nothing() {
+    let world = World::new(Retention::default());
+    world.commit(1, &[50, 51, 52]).await;
+    // The database was made anew, and counts its transactions from the beginning.
+    let channel = Channel::Table(world.table.name.clone());
+    let body = Body::Reset { channel, cause: ResetCause::Missed, reason: "another system".into() };
+    world.append(2, vec![Change { tx: 10, last: true, time_ms: 0, body }]).await;
+    world.commit(3, &[11]).await;
+    let known = Known::now(&world.node);
+    assert_eq!(world.settled(&known, "12:12:", 3).await, (5, 5));
+    world.commit(4, &[12]).await;
+    assert_eq!(world.settled(&Known::now(&world.node), "12:12:", 4).await, (5, 5));
 }
 
 #[tokio::test]
