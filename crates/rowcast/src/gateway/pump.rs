@@ -46,7 +46,9 @@ impl Pump {
         }
         self.source.start(self.log.place(self.source.name())).await?;
         self.is_started = true;
-        self.reading.began(self.source.status());
+        let status = self.source.status();
+        tracing::info!(source = self.source.name(), mode = status.mode, "capture has begun: {}", status.guarantee);
+        self.reading.began(status);
         Ok(())
     }
 
