@@ -55,14 +55,24 @@ lint: web ## Check formatting, lints, licences, advisories and docs
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --document-private-items
 	$(NPM) run lint --workspaces --if-present
 
+# ARGS that begin with a name are one of the benches; others are for `rowcast bench`, which measures delivery.
+BENCH := $(firstword $(ARGS))
 .PHONY: bench
-bench: web ## Measure, and print the table of docs/performance.md
+bench: web ## Measure, and print the tables of docs/performance.md
+ifeq ($(filter-out -%,$(BENCH)),)
+	$(CARGO) build --release --locked --package rowcast-server
+	./target/release/rowcast bench $(ARGS)
+endif
+ifeq ($(filter -%,$(BENCH)),)
 	$(CARGO) run --release --locked --package benches -- $(or $(ARGS),all)
+endif
 
 .PHONY: soak
 soak: web ## Run the random histories SOAK times as long (20 times unless set), on PostgreSQL 14 to 18, too
 	ROWCAST_SOAK=$(or $(SOAK),20) $(CARGO) test --release --locked --package rowcast-server --test it histories -- --nocapture
+	ROWCAST_SOAK=$(or $(SOAK),20) $(CARGO) test --release --locked --package rowcast-server --test it ingest_chaos -- --nocapture
 	ROWCAST_SOAK=$(or $(SOAK),20) $(CARGO) test --release --locked --package rowcast --test it filter
+	ROWCAST_SOAK=$(or $(SOAK),20) $(CARGO) test --release --locked --package rowcast --test it fuzz
 	./scripts/soak-postgres
 
 .PHONY: clean

@@ -12,9 +12,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::Scale;
-use crate::fanout::percentile;
 use crate::gateway::{self, DATABASE};
-use crate::load::{Crowd, Wire, now_us, on_one_thread};
+use crate::load::{Crowd, now_us, on_one_thread, percentile};
 use crate::process::Server;
 use crate::table::{Table, number, ratio};
 use crate::ticks;
@@ -117,7 +116,7 @@ fn following(scale: &Scale, shapes: [Shape; 2]) -> Result<Table> {
         let mut database = ticks::create(&folder.path().join(DATABASE))?;
         let server = gateway::start(scale, folder.path())?;
         let cells = on_one_thread(async {
-            let crowd = Crowd::gather(server.address, Wire::WebSocket, 1).await?;
+            let crowd = Crowd::gather(server.address, 1).await?;
             crowd.want(shape.rows);
             let (cpu, start) = (server.cpu()?, Instant::now());
             let writing = std::thread::spawn(move || shape.write(&mut database));
@@ -139,7 +138,7 @@ fn delays(scale: &Scale) -> Result<Table> {
     let head = ["commits by another process", "p50 ms", "p99 ms", "max ms", "server CPU %"];
     let mut out = Table::new("capture: delay from commit to one client", &head);
     let folder = TempDir::new()?;
-    let mut writer = ticks::Writer::Database(ticks::create(&folder.path().join(DATABASE))?);
+    let mut writer = ticks::Writer(ticks::create(&folder.path().join(DATABASE))?);
     let server = gateway::start(scale, folder.path())?;
     for (name, count, pause_ms) in
         [("500 each second", 2_000, 2), ("50 each second", 300, 20), ("3 each second", 40, 331)]
@@ -167,7 +166,7 @@ async fn one_client(
     count: usize,
     pause: Duration,
 ) -> Result<([String; 5], ticks::Writer)> {
-    let crowd = Crowd::gather(server.address, Wire::WebSocket, 1).await?;
+    let crowd = Crowd::gather(server.address, 1).await?;
     crowd.want(count);
     let (cpu, start) = (server.cpu()?, Instant::now());
     let writing = std::thread::spawn(move || writer.write_all(count, pause).map(|()| writer));

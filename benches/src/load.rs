@@ -1,4 +1,4 @@
-//! Many clients in one thread, as cheap as can be: they parse frames, answer pings, and look for one number.
+//! A few clients in one thread: they parse frames, answer pings, and look for one number. Thousands are `rowcast bench`'s.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -14,19 +14,9 @@ use tokio::sync::Notify;
 /// Connections that are being opened at the same time.
 const OPENING: usize = 64;
 
-/// What a client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wire {
-    WebSocket,
-    Sse,
-    /// Engine.IO 4 and Socket.IO 5 over WebSocket.
-    SocketIo,
-}
-
 /// One client's connection.
 pub(crate) struct Client {
     stream: TcpStream,
-    wire: Wire,
     /// A frame whose end is still to come.
     rest: Vec<u8>,
 }
@@ -38,33 +28,23 @@ pub(crate) fn now_us() -> u64 {
 
 impl Client {
     /// Connects and follows the table `ticks`; returns once the server has said that it is so.
-    pub(crate) async fn follow(address: SocketAddr, wire: Wire) -> Result<Self> {
-        let mut client = Self::connect(address, wire, "/v1/stream?channel=table:ticks").await?;
-        match wire {
-            Wire::WebSocket => {
-                client.say(r#"{"type":"subscribe","id":"s","channel":"table:ticks","snapshot":false}"#).await?;
-            }
-            // Joins the default namespace.
-            Wire::SocketIo => client.say("40").await?,
-            Wire::Sse => {}
-        }
+    pub(crate) async fn follow(address: SocketAddr) -> Result<Self> {
+        let mut client = Self::connect(address).await?;
+        client.say(r#"{"type":"subscribe","id":"s","channel":"table:ticks","snapshot":false}"#).await?;
         client.wait_for(b"\"subscribed\"").await?;
         Ok(client)
     }
 
-    /// Connects: to `/v1/ws`, or to a stream.
-    pub(crate) async fn connect(address: SocketAddr, wire: Wire, stream: &str) -> Result<Self> {
+    /// Connects to `/v1/ws`.
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
         let mut socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
-        let request = match wire {
-            Wire::WebSocket | Wire::SocketIo => format!(
-                "GET /v1/ws?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            ),
-            Wire::Sse => format!("GET {stream} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n"),
-        };
+        let request = format!(
+            "GET /v1/ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
         socket.write_all(request.as_bytes()).await?;
-        let mut client = Self { stream: socket, wire, rest: Vec::new() };
+        let mut client = Self { stream: socket, rest: Vec::new() };
         client.read_head().await?;
         Ok(client)
     }
@@ -74,7 +54,7 @@ impl Client {
             if let Some(end) = find(&self.rest, b"\r\n\r\n") {
                 let head = String::from_utf8_lossy(&self.rest[..end]).into_owned();
                 self.rest.drain(..end + 4);
-                let ok = head.starts_with("HTTP/1.1 101") || head.starts_with("HTTP/1.1 200");
+                let ok = head.starts_with("HTTP/1.1 101");
                 return if ok { Ok(()) } else { Err(anyhow::anyhow!("the server refused: {head}")) };
             }
             self.read_more().await?;
@@ -100,7 +80,7 @@ impl Client {
         loop {
             let mut found = None;
             let mut pings = 0;
-            let used = parse(self.wire, &self.rest, |frame| match frame {
+            let used = parse(&self.rest, |frame| match frame {
                 Frame::Text(text) if found.is_none() && find(text, needle).is_some() => found = Some(text.to_vec()),
                 Frame::Text(_) => {}
                 Frame::Ping => pings += 1,
@@ -146,7 +126,7 @@ impl Client {
             self.rest.extend_from_slice(bytes);
         }
         let all = if whole { bytes } else { &self.rest };
-        let used = parse(self.wire, all, |frame| match frame {
+        let used = parse(all, |frame| match frame {
             Frame::Text(text) => hearing.hear(text, now),
             Frame::Ping => pings += 1,
         });
@@ -186,14 +166,14 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     /// Connects so many clients. Wants to be called inside a `LocalSet`.
-    pub(crate) async fn gather(address: SocketAddr, wire: Wire, count: usize) -> Result<Self> {
+    pub(crate) async fn gather(address: SocketAddr, count: usize) -> Result<Self> {
         let hearing = Rc::new(Hearing {
             buffer: RefCell::new(vec![0; 256 << 10]),
             delays_us: RefCell::default(),
             wanted: RefCell::new(usize::MAX),
             enough: Notify::new(),
         });
-        let clients = stream::iter(0..count).map(|_| Client::follow(address, wire)).buffer_unordered(OPENING);
+        let clients = stream::iter(0..count).map(|_| Client::follow(address)).buffer_unordered(OPENING);
         let clients: Vec<Client> = clients.try_collect().await.context("gathering clients")?;
         let listen = |client: Client| tokio::task::spawn_local(client.listen(hearing.clone()));
         let listeners = clients.into_iter().map(listen).collect();
@@ -216,11 +196,6 @@ impl Crowd {
         delays.sort_unstable();
         delays
     }
-
-    /// How many clients were sent away.
-    pub(crate) fn lost(&self) -> usize {
-        self.listeners.iter().filter(|listener| listener.is_finished()).count()
-    }
 }
 
 impl Drop for Crowd {
@@ -235,16 +210,11 @@ enum Frame<'a> {
 }
 
 /// Hands out the whole frames of `bytes` and returns how many bytes they were.
-fn parse<'a>(wire: Wire, bytes: &'a [u8], mut each: impl FnMut(Frame<'a>)) -> usize {
+fn parse<'a>(bytes: &'a [u8], mut each: impl FnMut(Frame<'a>)) -> usize {
     let mut used = 0;
     loop {
         let rest = &bytes[used..];
-        let next = match wire {
-            Wire::WebSocket | Wire::SocketIo => server_frame(rest),
-            // The size lines of chunks stand between events, and are nobody's concern here.
-            Wire::Sse => find(rest, b"\n\n").map(|end| (Some(Frame::Text(&rest[..end])), end + 2)),
-        };
-        let Some((frame, length)) = next else { return used };
+        let Some((frame, length)) = server_frame(rest) else { return used };
         used += length;
         frame.into_iter().for_each(&mut each);
     }
@@ -295,4 +265,10 @@ fn number(text: &[u8]) -> Option<u64> {
 pub(crate) fn on_one_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, work)
+}
+
+/// The value below which `share` of the ascending `values` lie.
+pub(crate) fn percentile(values: &[u32], share: f64) -> f64 {
+    let at = ((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1));
+    values.get(at).map_or(f64::NAN, |value| f64::from(*value))
 }

@@ -1,24 +1,25 @@
-//! What the table in `docs/performance.md` is made with. `make bench` runs all of it.
+//! What the tables in `docs/performance.md` are made with, other than that of delivery, which `rowcast bench` makes.
 
 mod capture;
-mod fanout;
 mod filter;
 mod gateway;
-mod idle;
+mod ingest;
 mod load;
 mod log;
 mod log_engines;
 mod matching;
-mod npm;
-mod peers;
+mod mysql;
 mod postgres;
 mod process;
 mod series;
 mod subscribe;
+#[path = "../../crates/rowcast-server/src/bench/table.rs"]
 mod table;
 mod ticks;
+#[path = "../../crates/rowcast-server/src/bench/usage.rs"]
+mod usage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -38,9 +39,6 @@ struct Arguments {
     /// The binary `rowcast` to measure, instead of the library's gateway in a process of its own.
     #[arg(long, global = true)]
     binary: Option<PathBuf>,
-    /// Fan-out: measure `ws` and `socket.io` of npm, too (installs them into a temporary folder).
-    #[arg(long, global = true)]
-    npm: bool,
 }
 
 #[derive(Subcommand)]
@@ -51,25 +49,21 @@ enum Bench {
     Log(log::Args),
     /// Evaluating filters, and finding those that a change concerns.
     Filter,
-    /// One change to many clients: processor time for each delivery, and delay.
-    Fanout {
-        /// Only with so many clients.
-        #[arg(long)]
-        clients: Option<usize>,
-    },
-    /// Memory for each idle connection.
-    Idle,
     /// Subscribing with a snapshot, and resuming.
     Subscribe,
     /// From a commit in SQLite to the log and to a client; what triggers cost; a chart's history.
     Capture,
     /// PostgreSQL: its write-ahead log, its delays, a very large transaction, NOTIFY.
     Postgres,
+    /// MySQL and MariaDB: their binlog, their delays.
+    Mysql,
+    /// Rows in, by HTTP and from a stream: each database's bulk path, a Node back end, delays.
+    Ingest,
     /// A chart's history over large tables (part of `capture`).
     Series,
     /// One of the servers that are measured; stops when its standard input ends.
     #[command(hide = true)]
-    Serve { kind: String, folder: Option<PathBuf> },
+    Serve { kind: String, folder: PathBuf },
 }
 
 /// How much to do.
@@ -77,7 +71,6 @@ enum Bench {
 pub(crate) struct Scale {
     quick: bool,
     binary: Option<PathBuf>,
-    npm: bool,
 }
 
 impl Scale {
@@ -88,41 +81,41 @@ impl Scale {
 }
 
 fn main() -> Result<()> {
-    let Arguments { bench, quick, binary, npm } = Arguments::parse();
-    let scale = Scale { quick, binary, npm };
+    // Before anything makes a client for HTTP or MySQL: two providers in one binary would otherwise panic at first use.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let Arguments { bench, quick, binary } = Arguments::parse();
+    let scale = Scale { quick, binary };
     match bench {
         Bench::All => {
             log::run(&log::Args::new(scale.quick))?;
             filter::run(&scale)?;
             matching::run(&scale)?;
-            fanout::run(&scale, None)?;
-            idle::run(&scale)?;
             subscribe::run(&scale)?;
             capture::run(&scale)?;
             postgres::run(&scale)?;
+            mysql::run(&scale)?;
+            ingest::run(&scale)?;
             series::run(&scale)
         }
         Bench::Log(args) => log::run(&args.quick(scale.quick)),
         Bench::Filter => filter::run(&scale).and_then(|()| matching::run(&scale)),
-        Bench::Fanout { clients } => fanout::run(&scale, clients),
-        Bench::Idle => idle::run(&scale),
         Bench::Subscribe => subscribe::run(&scale),
         Bench::Capture => capture::run(&scale).and_then(|()| series::run(&scale)),
         Bench::Postgres => postgres::run(&scale),
+        Bench::Mysql => mysql::run(&scale),
+        Bench::Ingest => ingest::run(&scale),
         Bench::Series => series::run(&scale),
-        Bench::Serve { kind, folder } => serve(&kind, folder),
+        Bench::Serve { kind, folder } => serve(&kind, &folder),
     }
 }
 
-fn serve(kind: &str, folder: Option<PathBuf>) -> Result<()> {
+fn serve(kind: &str, folder: &Path) -> Result<()> {
     // Whoever started it holds the other end.
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(0);
     });
     let runtime = tokio::runtime::Runtime::new()?;
-    match (kind, folder) {
-        ("rowcast", Some(folder)) => runtime.block_on(gateway::serve(&folder)),
-        (kind, _) => runtime.block_on(peers::serve(kind)),
-    }
+    anyhow::ensure!(kind == "rowcast", "there is no server `{kind}`");
+    runtime.block_on(gateway::serve(folder))
 }

@@ -22,8 +22,7 @@ use tempfile::TempDir;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use crate::Scale;
-use crate::fanout::percentile;
-use crate::load::{Crowd, Wire, now_us, on_one_thread};
+use crate::load::{Crowd, now_us, on_one_thread, percentile};
 use crate::table::{Table, number, ratio};
 
 const SCHEMA: &str = "create table ticks (id bigserial primary key, at bigint not null, pad text)";
@@ -187,7 +186,7 @@ fn delays(scale: &Scale, server: &Postgres, runtime: &tokio::runtime::Runtime) -
             runtime.block_on(pace(&url, rate, count, each))
         };
         let cells = on_one_thread(async {
-            let crowd = Crowd::gather(address, Wire::WebSocket, 1).await?;
+            let crowd = Crowd::gather(address, 1).await?;
             crowd.want(count);
             let writing = std::thread::spawn(writing);
             let heard = crowd.heard(Duration::from_secs(120)).await;

@@ -2,14 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// The kernel counts processor time in hundredths of a second, on every Linux that there is.
-const TICK: Duration = Duration::from_millis(10);
+use crate::usage::Cpu;
 
 /// A server that ends with this process: it watches its standard input.
 pub(crate) struct Server {
@@ -17,8 +16,6 @@ pub(crate) struct Server {
     _stdin: Option<ChildStdin>,
     /// Where clients connect.
     pub(crate) address: SocketAddr,
-    /// Where messages go in, for servers without a database.
-    pub(crate) control: Option<SocketAddr>,
 }
 
 impl Server {
@@ -29,20 +26,15 @@ impl Server {
         Self::announced(command)
     }
 
-    /// Starts a program that prints `listening ADDRESS` and, if it has one, `control ADDRESS` before it.
+    /// Starts a program that prints `listening ADDRESS`.
     pub(crate) fn announced(mut command: Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut control = None;
         let stdout = child.stdout.take().context("standard output is piped")?;
         for line in BufReader::new(stdout).lines() {
             let line = line?;
-            match line.split_once(' ') {
-                Some(("control", address)) => control = Some(address.parse()?),
-                Some(("listening", address)) => {
-                    let (stdin, address) = (child.stdin.take(), address.parse()?);
-                    return Ok(Self { child, _stdin: stdin, address, control });
-                }
-                _ => {}
+            if let Some(("listening", address)) = line.split_once(' ') {
+                let (stdin, address) = (child.stdin.take(), address.parse()?);
+                return Ok(Self { child, _stdin: stdin, address });
             }
         }
         bail!("{command:?} ended before it listened: {}", child.wait()?)
@@ -55,7 +47,7 @@ impl Server {
         command.arg("serve").arg("--database").arg(format!("sqlite:{}", database.display()));
         command.arg("--data").arg(data).arg("--listen").arg(address.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let mut server = Self { child: command.spawn()?, _stdin: None, address, control: None };
+        let mut server = Self { child: command.spawn()?, _stdin: None, address };
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait()? {
@@ -70,24 +62,8 @@ impl Server {
     }
 
     /// Processor time so far, of user and kernel.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(self.proc("stat"))?;
-        // The name in parentheses may hold anything.
-        let rest = stat.rsplit_once(')').context("a name in parentheses")?.1;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        let ticks: u32 = fields[11].parse::<u32>()? + fields[12].parse::<u32>()?;
-        Ok(TICK * ticks)
-    }
-
-    /// Resident memory, in bytes.
-    pub(crate) fn memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(self.proc("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
-    }
-
-    fn proc(&self, file: &str) -> PathBuf {
-        format!("/proc/{}/{file}", self.child.id()).into()
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
+        Cpu::of(self.child.id())
     }
 }
 
@@ -108,12 +84,4 @@ fn free_port() -> Result<SocketAddr> {
         }
     }
     bail!("no port is free between 21000 and 22000")
-}
-
-/// How many connections this process may have open.
-pub(crate) fn connections_max() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-    soft.unwrap_or(1024).saturating_sub(200)
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::Scale;
 use crate::gateway::{self, DATABASE};
-use crate::load::{Client, Wire, on_one_thread};
+use crate::load::{Client, on_one_thread};
 use crate::process::Server;
 use crate::table::{Table, number, ratio};
 use crate::ticks;
@@ -119,8 +119,7 @@ impl Round {
 
 /// Rounds each second, and the server's processor time for each in µs.
 async fn many(server: &Server, connections: usize, time: Duration, round: &Round) -> Result<(f64, f64)> {
-    let connect = |_| Client::connect(server.address, Wire::WebSocket, "");
-    let clients = try_join_all((0..connections).map(connect)).await?;
+    let clients = try_join_all((0..connections).map(|_| Client::connect(server.address))).await?;
     let (cpu, start) = (server.cpu()?, Instant::now());
     let rounds = clients.into_iter().map(|mut client| async move {
         let mut count = 0;
@@ -137,7 +136,7 @@ async fn many(server: &Server, connections: usize, time: Duration, round: &Round
 async fn connecting(server: &Server, time: Duration) -> Result<(f64, f64)> {
     let (cpu, start, mut count) = (server.cpu()?, Instant::now(), 0);
     while start.elapsed() < time {
-        let mut client = Client::connect(server.address, Wire::WebSocket, "").await?;
+        let mut client = Client::connect(server.address).await?;
         client.say(SUBSCRIBE).await?;
         client.wait_for(b"\"subscribed\"").await?;
         count += 1;
@@ -152,7 +151,7 @@ fn rate(cpu: Duration, took: Duration, count: u32) -> (f64, f64) {
 /// Makes changes and returns the position before them.
 fn missed(server: &Server, database: &Connection) -> Result<String> {
     on_one_thread(async {
-        let mut client = Client::connect(server.address, Wire::WebSocket, "").await?;
+        let mut client = Client::connect(server.address).await?;
         client.say(r#"{"type":"subscribe","id":"s","channel":"table:ticks","snapshot":false}"#).await?;
         let text = client.wait_for(b"\"subscribed\"").await?;
         let answer: serde_json::Value = serde_json::from_slice(&text)?;

@@ -1,7 +1,5 @@
-//! The changes of the fan-out: rows of the table `ticks`, or for servers without a database the same text.
+//! Changes whose delay is measured: rows of the table `ticks`.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,30 +30,13 @@ pub(crate) fn create(path: &Path) -> Result<Connection> {
 }
 
 /// Where changes begin. Each carries the moment just before its commit.
-pub(crate) enum Writer {
-    Database(Connection),
-    Control(TcpStream, u64),
-}
+pub(crate) struct Writer(pub(crate) Connection);
 
 impl Writer {
-    pub(crate) fn control(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok(Self::Control(stream, 0))
-    }
-
     /// Makes one change.
-    pub(crate) fn write(&mut self) -> Result<()> {
-        match self {
-            Self::Database(database) => {
-                let mut insert = database.prepare_cached("insert into ticks(at, pad) values(?1, ?2)")?;
-                insert.execute((now_us() as i64, PAD))?;
-            }
-            Self::Control(stream, sent) => {
-                *sent += 1;
-                stream.write_all(message(*sent).as_bytes())?;
-            }
-        }
+    fn write(&mut self) -> Result<()> {
+        let mut insert = self.0.prepare_cached("insert into ticks(at, pad) values(?1, ?2)")?;
+        insert.execute((now_us() as i64, PAD))?;
         Ok(())
     }
 
@@ -69,14 +50,4 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-/// What Rowcast says about a row of `ticks`.
-fn message(id: u64) -> String {
-    let at = now_us();
-    format!(
-        "{{\"type\":\"change\",\"id\":\"s\",\"op\":\"insert\",\"row\":{{\"id\":{id},\"at\":{at},\"pad\":\"{PAD}\"}},\"key\":[{id}],\
-         \"position\":\"1763678422123-{id}\",\"tx\":{id},\"last\":true,\"time\":{}}}\n",
-        at / 1000
-    )
 }

@@ -91,8 +91,9 @@ class Db implements Rowcast {
   }
 
   readonly table = <R extends AnyRow = Row>(table: string, options: TableOptions = {}): LiveTable<R> => {
-    const { where, columns, orderBy, limit, old } = options;
-    const key = JSON.stringify([table, where?.trim() || null, columns, orderBy?.trim() || null, limit, old === true]);
+    const { where, columns, orderBy, limit, old, deliver = 'strict' } = options;
+    const how = [orderBy?.trim() || null, limit, old === true, deliver];
+    const key = JSON.stringify([table, where?.trim() || null, columns, ...how]);
     // Rows are what the server says; their type is the caller's word.
     const live: unknown = this.#tables.get(key, () => new Live(this.#runtime, table, options, this.#live));
     return live as LiveTable<R>;

@@ -4,6 +4,7 @@
  * An iterator that is slower than the database pauses its subscription when its buffer is full and resumes it where it
  * stopped: nothing is lost, and the memory is bounded.
  */
+import { deliverField } from './deliver.ts';
 import { RowcastError } from './error.ts';
 import { errorOf } from './http.ts';
 import type { ChangeMessage, SnapshotRequest, Subscribe } from './protocol.ts';
@@ -88,7 +89,7 @@ export class Feed implements ChangeFeed {
   }
 
   #follow(since: Position | undefined): void {
-    const { where, columns, snapshot, old } = this.#options;
+    const { where, columns, snapshot, old, deliver } = this.#options;
     const spec: Subscribe = {
       channel: this.#channel,
       ...(where?.trim() ? { where } : {}),
@@ -96,6 +97,7 @@ export class Feed implements ChangeFeed {
       snapshot: snapshotRequest(snapshot),
       ...(since === undefined ? {} : { since }),
       ...(old ? { old: true } : {}),
+      ...deliverField(deliver),
     };
     this.#stop = this.#runtime.subscribe(spec, (delivery) => this.#receive(delivery));
   }
@@ -110,6 +112,9 @@ export class Feed implements ChangeFeed {
         break;
       case 'changes':
         this.#changes(delivery.changes.map(changeOf));
+        break;
+      case 'skipped':
+        guard(() => this.#options.onSkipped?.(delivery.count));
         break;
       case 'reached':
         this.#reached(delivery.position);

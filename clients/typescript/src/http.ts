@@ -70,6 +70,18 @@ export function problemOf(response: Response, body: unknown): Problem {
   return { code: 'http', message: `the server answered ${response.status} ${response.statusText}`.trim() };
 }
 
+/** How long the server, or a proxy before it, wants to be left alone: it takes no further clients now. */
+export function awayMs(response: Response, body: unknown): number | undefined {
+  const error = (body as { error?: { code?: unknown; retry_ms?: unknown } } | null | undefined)?.error;
+  if (typeof error?.retry_ms === 'number') {
+    return error.retry_ms;
+  }
+  // With an error of its own, the server answers: only what was asked for cannot be had at the moment.
+  const header = typeof error?.code === 'string' ? null : response.headers.get('retry-after');
+  const seconds = header === null ? Number.NaN : Number(header);
+  return Number.isFinite(seconds) ? seconds * 1_000 : undefined;
+}
+
 export function errorOf({ code, message, hint, at, uncertain }: Problem): RowcastError {
   return new RowcastError(code, message, { hint, at, uncertain: uncertain ?? false });
 }

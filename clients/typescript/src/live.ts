@@ -3,6 +3,7 @@
  *
  * Leaves the order of rows to `rows` and the connection to `runtime`.
  */
+import { deliverField } from './deliver.ts';
 import { RowcastError } from './error.ts';
 import { errorOf } from './http.ts';
 import { findColumn, type OrderTerm, parseOrderBy } from './order.ts';
@@ -158,7 +159,7 @@ export class Live implements LiveTable {
   }
 
   #spec(): Subscribe {
-    const { where, columns, orderBy, limit, old } = this.#options;
+    const { where, columns, orderBy, limit, old, deliver } = this.#options;
     const order = parseOrderBy(orderBy ?? '').map(({ column }) => column);
     const snapshot = {
       ...(orderBy ? { order_by: orderBy } : {}),
@@ -170,6 +171,7 @@ export class Live implements LiveTable {
       ...(columns === undefined ? {} : { columns: [...new Set([...columns, ...order, ...this.#extraColumns])] }),
       snapshot: orderBy || limit !== undefined ? snapshot : true,
       ...(old || this.#needsOld ? { old: true } : {}),
+      ...deliverField(deliver),
     };
   }
 

@@ -8,6 +8,16 @@ import type { Column, FilterSpan, Op, Position, Rejected, Row, Value } from './t
 /** Which rows a subscription begins with. */
 export type SnapshotRequest = boolean | { readonly order_by?: string; readonly limit?: number };
 
+/** How much of what happens is told; see "Delivery classes" in docs/protocol.md. */
+export type DeliverRequest =
+  | string
+  | { readonly every_ms: number }
+  | {
+      readonly sample:
+        | number
+        | { readonly per_second: number; readonly value?: string | readonly string[]; readonly group_by?: string };
+    };
+
 /** What is subscribed to, without the name of the subscription. */
 export interface Subscribe {
   readonly channel: string;
@@ -16,6 +26,7 @@ export interface Subscribe {
   readonly snapshot?: SnapshotRequest;
   readonly since?: Position;
   readonly old?: boolean;
+  readonly deliver?: DeliverRequest;
 }
 
 /** A request: answered once, by `ref`. */

@@ -1,6 +1,7 @@
 /**
- * A channel of messages: a room, in which clients publish, or what the database's own NOTIFY says.
+ * A channel of messages: a room, in which clients publish, an application's own event, or what the database's NOTIFY says.
  */
+import { deliverField } from './deliver.ts';
 import type { RowcastError } from './error.ts';
 import { errorOf } from './http.ts';
 import type { PublishedMessage, RoomMessageMessage } from './protocol.ts';
@@ -39,9 +40,9 @@ export class Room implements RoomChannel {
   #snapshot: RoomSnapshot = { status: 'loading', error: undefined };
 
   constructor(runtime: Runtime, name: string, options: ChannelOptions, settings: RoomSettings) {
-    if (!/^(room|notify):/.test(name)) {
+    if (!/^(room|notify|event):/.test(name)) {
       throw new TypeError(
-        `"${name}" is no channel of messages; write "room:lobby" or "notify:jobs", tables are followed with table()`,
+        `"${name}" is no channel of messages; write "room:lobby", "event:newData" or "notify:jobs", tables are followed with table()`,
       );
     }
     this.name = name;
@@ -94,7 +95,8 @@ export class Room implements RoomChannel {
   };
 
   #join(): void {
-    const spec = { channel: this.name, ...(this.#since === undefined ? {} : { since: this.#since }) };
+    const since = this.#since === undefined ? {} : { since: this.#since };
+    const spec = { channel: this.name, ...since, ...deliverField(this.#options.deliver) };
     this.#stop = this.#runtime.subscribe(spec, (delivery) => this.#receive(delivery));
   }
 

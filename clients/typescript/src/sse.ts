@@ -5,7 +5,7 @@
  */
 import type { Carrier, CarrierListener, OpenCarrier } from './carrier.ts';
 import { EventStreamReader, type StreamEvent } from './event-stream.ts';
-import { errorOf, type Http, problemOf, readJson } from './http.ts';
+import { awayMs, errorOf, type Http, problemOf, readJson } from './http.ts';
 import type { Incoming } from './machine.ts';
 import { type ClientMessage, checkMessage, type RequestMessage, type Subscribe, toJson } from './protocol.ts';
 import type { Problem } from './subscription.ts';
@@ -41,6 +41,9 @@ class SseCarrier implements Carrier {
   async open(): Promise<void> {
     await this.#guarded(async () => {
       await this.#knock();
+      if (this.#abort.signal.aborted) {
+        return;
+      }
       this.#watch = setInterval(() => this.#checkSilence(), HEARTBEAT_MS / 2);
       const limits = { frame_bytes: Number.MAX_SAFE_INTEGER, subscriptions: Number.MAX_SAFE_INTEGER };
       const names = { protocol: 1, server: '', session: '', position: '' };
@@ -82,10 +85,26 @@ class SseCarrier implements Carrier {
       signal: this.#abort.signal,
       cache: 'no-store',
     });
-    await response.body?.cancel();
-    if (response.status >= 500) {
+    if (response.status < 500 && response.status !== 429) {
+      await response.body?.cancel();
+      return;
+    }
+    const body = await readJson(response);
+    if (!this.#isSentAway(response, body)) {
       throw errorOf(problemOf(response, undefined));
     }
+  }
+
+  /** Whether the server takes no clients now; then the runtime hears when to come back. */
+  #isSentAway(response: Response, body: unknown): boolean {
+    const retryMs = awayMs(response, body);
+    if (retryMs === undefined) {
+      return false;
+    }
+    const { code, message } = problemOf(response, body);
+    this.#tell({ type: 'close', reason: code, message, retry_ms: retryMs });
+    this.close();
+    return true;
   }
 
   async #stream(message: SubscribeMessage): Promise<void> {
@@ -120,6 +139,9 @@ class SseCarrier implements Carrier {
   /** A refusal ends one subscription; a server that cannot answer, all of them. */
   async #refused(id: string, response: Response): Promise<void> {
     const body = await readJson(response);
+    if (this.#isSentAway(response, body)) {
+      return;
+    }
     const problem = problemOf(response, body);
     if (problem.code === 'http' && (response.status >= 500 || response.status === 429 || response.ok)) {
       throw errorOf(problem);
@@ -200,13 +222,16 @@ class SseCarrier implements Carrier {
 }
 
 function streamQuery(message: SubscribeMessage): Record<string, string | number | boolean | undefined> {
-  const { channel, where, columns, since, old }: Subscribe = message;
+  const { channel, where, columns, since, old, deliver }: Subscribe = message;
   // A WebSocket's tables have a snapshot unless told otherwise, a stream has one only when told.
   const wanted = message.snapshot ?? channel.startsWith('table:');
   const { order_by, limit } = typeof wanted === 'object' ? wanted : {};
   const snapshot = wanted === false ? undefined : true;
   const names = columns?.map((name) => (/[",]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name)).join(',');
-  return { channel, where, columns: names, snapshot, order_by, limit, since, old };
+  // An application's own event would come under its own name, and could not be told from the protocol's.
+  const wrapped = channel.startsWith('event:') ? true : undefined;
+  const how = typeof deliver === 'object' ? JSON.stringify(deliver) : deliver;
+  return { channel, where, columns: names, snapshot, order_by, limit, since, old, deliver: how, wrapped };
 }
 
 function fieldsOf(data: string, type: string, id: string): unknown {

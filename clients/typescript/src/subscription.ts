@@ -196,8 +196,11 @@ function receiveLive(
     case 'change':
       return receiveChange(subscription, message);
     case 'commit': {
+      const { position } = message;
       const [flushed, deliveries] = flush(subscription);
-      return [{ ...flushed, since: message.position }, deliveries];
+      // Without changes it says how far everything is.
+      const told: readonly Delivery[] = deliveries.length > 0 ? deliveries : [{ type: 'reached', position }];
+      return [{ ...flushed, since: position }, told];
     }
     case 'message':
       return [{ ...subscription, since: message.position ?? subscription.since }, [{ type: 'message', message }]];

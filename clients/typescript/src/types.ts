@@ -70,6 +70,22 @@ export interface RoomMessage<D = Value> {
   readonly time: number;
 }
 
+/** Conflated: of several changes of a row only what they come to is told. `everyMs`: no more often than that. */
+export type DeliverConflated = 'strict' | 'latest' | { readonly everyMs: number };
+
+/** How much of what happens is told. `strict`, the default: everything, in order. */
+export type Deliver = DeliverConflated | { readonly sample: number | Sample };
+
+/** For charts: of each bucket of time the rows with the least and the greatest value, and the newest. */
+export interface Sample {
+  /** Buckets of a second, at most 1,000; also 0.1 and such. */
+  readonly perSecond: number;
+  /** The columns whose values count. All that are shown and are not of the key unless given. */
+  readonly value?: string | readonly string[] | undefined;
+  /** A column that tells the lines of the chart apart. */
+  readonly groupBy?: string | undefined;
+}
+
 /** Which rows of a table, and how. */
 export interface TableOptions {
   /** SQL's WHERE syntax over the columns of one row: `speed > 50 and city in ('Oslo','Bergen')`. */
@@ -82,6 +98,8 @@ export interface TableOptions {
   readonly limit?: number | undefined;
   /** Ask for the old rows too; they are needed only where rows are told apart by them. */
   readonly old?: boolean | undefined;
+  /** How often the rows follow the table: `latest` and `everyMs` leave out what a newer change has made old. Default `strict`. */
+  readonly deliver?: DeliverConflated | undefined;
 }
 
 /** What {@link Rowcast.query} reads. */
@@ -157,6 +175,10 @@ export interface ChangesOptions<R extends AnyRow = Row> {
   /** Ask for the rows first (and again after a gap). Default `false`. */
   readonly snapshot?: boolean | { readonly orderBy?: string; readonly limit?: number } | undefined;
   readonly old?: boolean | undefined;
+  /** How much is told. Other than with `strict`, the default, `last` ends what was told at once, which may be many transactions. */
+  readonly deliver?: Deliver | undefined;
+  /** So many changes are not told one by one, because `deliver` says so. Called before those that are. */
+  readonly onSkipped?: ((count: number) => void) | undefined;
   /** A whole transaction at a time, in addition to the single changes. */
   readonly onTransaction?: ((changes: readonly Change<R>[]) => void) | undefined;
   /** Rows of the snapshot, in one or more parts. `first` begins a snapshot, `done` ends it. */
@@ -271,7 +293,7 @@ export interface SeriesGroup {
   readonly last: readonly (readonly (number | null)[])[];
 }
 
-/** A room: messages that clients publish. Or a NOTIFY channel of PostgreSQL: `notify` events with {@link Notification}. */
+/** A room: messages that clients publish. Or an application's own event, `event:newData`. Or a NOTIFY channel of PostgreSQL: `notify` events with {@link Notification}. */
 export interface RoomChannel {
   readonly name: string;
   /** Tells everyone in the room. At most once: a rejection with `uncertain` may have been delivered. */
@@ -303,7 +325,9 @@ export interface ChannelOptions {
   /** Continue after this position. */
   readonly since?: Position | undefined;
   readonly onGap?: ((gap: Gap) => void) | undefined;
-  /** Ephemeral messages were dropped because this client is slow. */
+  /** How much of an application's own event (`event:newData`) is told. Default `strict`. */
+  readonly deliver?: Deliver | undefined;
+  /** Ephemeral messages were dropped because this client is slow, or messages are not told because `deliver` says so. */
   readonly onSkipped?: ((count: number) => void) | undefined;
 }
 
@@ -391,7 +415,7 @@ export interface Rowcast {
     options?: ChangesOptions<R>,
     onChange?: (change: Change<R>) => void,
   ) => ChangeFeed<R>;
-  /** A room, as `room:lobby`, or a NOTIFY channel of PostgreSQL, as `notify:jobs`. */
+  /** A room, as `room:lobby`, an application's own event, as `event:newData`, or a NOTIFY channel of PostgreSQL, as `notify:jobs`. */
   readonly channel: (name: string, options?: ChannelOptions) => RoomChannel;
   /** Stores rows. At most once: never repeated by itself; a rejection with `uncertain` may have been carried out. */
   readonly insert: (table: string, rows: object | readonly object[], options?: RequestOptions) => Promise<Inserted>;

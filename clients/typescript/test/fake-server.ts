@@ -148,6 +148,8 @@ export class FakeSession implements Carrier {
   inbox: ClientMessage[] = [];
   outbox: ServerMessage[] = [];
   #gone = false;
+  /** What subscriptions that conflate have not been told. */
+  readonly #pending = new Map<string, Logged[]>();
 
   constructor(server: FakeServer, listener: CarrierListener) {
     this.#server = server;
@@ -183,6 +185,9 @@ export class FakeSession implements Carrier {
   /** Lets the client have some of what was sent. */
   write(count = Infinity): void {
     while (count-- > 0 && !this.#gone) {
+      if (this.outbox.length === 0) {
+        this.#flush();
+      }
       const message = this.outbox.shift();
       if (message === undefined) {
         return;
@@ -194,7 +199,7 @@ export class FakeSession implements Carrier {
 
   tell(entries: readonly Logged[], marked: boolean): void {
     for (const subscription of this.#subscriptions.values()) {
-      if (subscription.channel.startsWith('room:')) {
+      if (/^(room|event):/.test(subscription.channel)) {
         continue;
       }
       this.#tell(subscription, entries, marked);
@@ -210,6 +215,7 @@ export class FakeSession implements Carrier {
   }
 
   idle(): void {
+    this.#flush();
     this.outbox.push({ type: 'position', position: this.#server.position });
   }
 
@@ -220,6 +226,7 @@ export class FakeSession implements Carrier {
         break;
       case 'unsubscribe':
         this.#subscriptions.delete(message.id);
+        this.#pending.delete(message.id);
         this.outbox.push({ type: 'unsubscribed', id: message.id });
         break;
       case 'ping':
@@ -244,7 +251,7 @@ export class FakeSession implements Carrier {
       return;
     }
     this.#subscriptions.set(id, subscription);
-    if (subscription.channel.startsWith('room:')) {
+    if (/^(room|event):/.test(subscription.channel)) {
       this.outbox.push({ type: 'subscribed', id, position: this.#server.position, resumed: false });
       return;
     }
@@ -284,6 +291,10 @@ export class FakeSession implements Carrier {
   }
 
   #tell(subscription: Subscription, entries: readonly Logged[], marked: boolean): void {
+    if ((subscription.deliver ?? 'strict') !== 'strict') {
+      this.#pending.set(subscription.id, [...(this.#pending.get(subscription.id) ?? []), ...entries]);
+      return;
+    }
     const told = entries.flatMap((entry) => this.#server.told(entry, subscription) ?? []);
     const { id } = subscription;
     for (const [index, change] of told.entries()) {
@@ -296,9 +307,57 @@ export class FakeSession implements Carrier {
     }
   }
 
+  /** Tells the newest of each key. */
+  #flush(): void {
+    for (const [id, entries] of this.#pending) {
+      const subscription = this.#subscriptions.get(id);
+      const [oldest, newest] = [entries[0], entries.at(-1)];
+      this.#pending.delete(id);
+      if (subscription === undefined || oldest === undefined || newest === undefined) {
+        continue;
+      }
+      const server = this.#server;
+      const strictly = entries.flatMap((entry) => server.told(entry, subscription) ?? []);
+      const told = conflated(entries, this.#server.keyless).flatMap((entry) => server.told(entry, subscription) ?? []);
+      if (told.length < strictly.length) {
+        this.outbox.push({ type: 'skipped', id, count: strictly.length - told.length });
+      }
+      const [before, end] = [`${server.epoch}-${oldest.offset - 1}`, `${server.epoch}-${newest.offset}`];
+      for (const [index, change] of told.entries()) {
+        const last = index === told.length - 1;
+        this.outbox.push({ type: 'change', id, ...change, last, tx: newest.tx, position: last ? end : before });
+      }
+      if (told.length === 0 && strictly.length > 0) {
+        this.outbox.push({ type: 'commit', id, tx: newest.tx, position: end });
+      }
+    }
+  }
+
   #names() {
     return { columns: COLUMNS, key: this.#server.keyless ? [] : ['id'] };
   }
+}
+
+/** What the entries come to, for each key; without keys all of them. */
+function conflated(entries: readonly Logged[], keyless: boolean): readonly Logged[] {
+  if (keyless) {
+    return entries;
+  }
+  const rows = new Map<number, Logged>();
+  const note = (entry: Logged, id: number, old: Item | undefined, now: Item | undefined) => {
+    const first = rows.get(id)?.old ?? (rows.has(id) ? undefined : old);
+    const { offset, tx } = entry;
+    rows.set(id, { offset, tx, ...(first ? { old: first } : {}), ...(now ? { new: now } : {}) });
+  };
+  for (const entry of entries) {
+    if (entry.old !== undefined && entry.old.id !== entry.new?.id) {
+      note(entry, entry.old.id, entry.old, undefined);
+    }
+    if (entry.new !== undefined) {
+      note(entry, entry.new.id, entry.old?.id === entry.new.id ? entry.old : undefined, entry.new);
+    }
+  }
+  return [...rows.values()].filter((entry) => entry.old !== undefined || entry.new !== undefined);
 }
 
 function named(ref: string | undefined) {

@@ -150,6 +150,7 @@ const options = fc.record({
   where: fc.constantFrom(undefined, 'g = 1'),
   orderBy: fc.constantFrom(undefined, 'v desc', 'g, v'),
   limit: fc.constantFrom(undefined, 1, 3),
+  deliver: fc.constantFrom<TableOptions['deliver']>(undefined, 'latest', { everyMs: 250 }),
 });
 
 function check(acts: readonly Act[], keyless: boolean, options: TableOptions, strict: boolean): void {

@@ -11,6 +11,8 @@ export class RealServer {
   /** What clients sent over WebSockets. */
   readonly heard: ClientMessage[] = [];
   readonly requests: string[] = [];
+  /** What event streams were asked for. */
+  readonly wishes: Record<string, string>[] = [];
   upgrades = true;
   /** Takes requests in and never answers them. */
   mute = false;
@@ -113,6 +115,7 @@ export class RealServer {
       response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
     const route = `${request.method} ${url.pathname}`;
     if (route === 'GET /v1/stream') {
+      this.wishes.push(Object.fromEntries(url.searchParams));
       this.#stream(url.searchParams, response);
     } else if (route === 'POST /v1/publish') {
       json(this.fake.publish({ type: 'publish', ...JSON.parse(body) }));

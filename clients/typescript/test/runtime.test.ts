@@ -111,6 +111,18 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     expect(some).toEqual({ count: 1, position: '1-2', rejected: [{ line: 2, reason: 'no id' }] });
     expect(await db.insert('t', { nothing: 1 })).toEqual({ count: 0, rejected: [{ line: 1, reason: 'no id' }] });
   });
+
+  test("an application's own event is heard under its name", async () => {
+    const data = client({ transport }).channel('event:newData');
+    const heard: unknown[] = [];
+    data.on('newData', (fields, { position }) => heard.push([fields, position]));
+    await until(data, ({ status }) => status === 'live');
+    await client({ transport }).channel('event:newData').publish('newData', { speed: '37' });
+    await vi.waitUntil(() => heard.length === 1);
+    expect(heard).toEqual([[{ speed: '37' }, '1-1']]);
+    // Under its own name it could not be told from what the protocol says itself.
+    expect(server.wishes.map(({ wrapped }) => wrapped)).toEqual(transport === 'sse' ? ['true'] : []);
+  });
 });
 
 describe('the connection', () => {

@@ -6,8 +6,10 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use anyhow::bail;
+use rowcast::mysql;
 use rowcast::postgres::Live;
 use rowcast::source::Source;
+use rowcast::source::mysql::MysqlSource;
 use rowcast::source::postgres::PostgresSource;
 
 use crate::cli::Teardown;
@@ -58,6 +60,7 @@ enum Act {
 enum Target {
     Sqlite(File),
     Postgres(String, Box<PostgresSource>),
+    Mysql(String, Box<MysqlSource>),
 }
 
 impl Target {
@@ -75,13 +78,18 @@ impl Target {
                     Box::new(PostgresSource::new(&name, address, settings, Arc::new(Live::default()))),
                 )
             }
+            DatabaseUrl::Mysql(url) => {
+                let (address, settings) = (database::mysql_address(url)?, database::mysql_settings(config));
+                let source = MysqlSource::new(&name, address.clone(), settings, Arc::new(mysql::Live::default()));
+                Self::Mysql(address.to_string(), Box::new(source))
+            }
         })
     }
 
     fn shown(&self) -> String {
         match self {
             Self::Sqlite(file) => file.path.display().to_string(),
-            Self::Postgres(shown, _) => shown.clone(),
+            Self::Postgres(shown, _) | Self::Mysql(shown, _) => shown.clone(),
         }
     }
 
@@ -90,6 +98,8 @@ impl Target {
             (Self::Sqlite(file), act) => file.act(act).await?,
             (Self::Postgres(_, source), Act::Setup) => source.setup().await?,
             (Self::Postgres(_, source), Act::Teardown) => source.teardown().await?,
+            (Self::Mysql(_, source), Act::Setup) => source.setup().await?,
+            (Self::Mysql(_, source), Act::Teardown) => source.teardown().await?,
         })
     }
 
@@ -99,6 +109,8 @@ impl Target {
             (Self::Sqlite(file), act) => file.rehearsed(act).await?,
             (Self::Postgres(_, source), Act::Setup) => source.plan_setup().await?,
             (Self::Postgres(_, source), Act::Teardown) => source.plan_teardown().await?,
+            (Self::Mysql(_, source), Act::Setup) => source.plan_setup().await?,
+            (Self::Mysql(_, source), Act::Teardown) => source.plan_teardown().await?,
         })
     }
 }

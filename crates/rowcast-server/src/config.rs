@@ -11,14 +11,19 @@ mod units;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rowcast::event::TableName;
-use rowcast::ingest::Format;
+use axum::http::HeaderValue;
+use rowcast::gateway::EventName;
+use rowcast::mysql;
 use rowcast::postgres::{Capture, Identity};
+use rowcast::store::TableSpec;
 use rowcast::transport::dropin::DropIns;
+use rowcast::transport::influx::Influx;
 
 pub(crate) use layers::{Flags, Layers};
 pub(crate) use mistake::Mistakes;
-pub(crate) use units::{DatabaseUrl, Listen, without_password};
+pub(crate) use read::ingest::Ingest;
+pub(crate) use read::listen::{Listening, Offer};
+pub(crate) use units::{DatabaseUrl, Listen, duration, without_password};
 
 /// The defaults, as the reference that users read.
 pub(crate) const DEFAULT: &str = include_str!("../rowcast.default.toml");
@@ -26,17 +31,26 @@ pub(crate) const DEFAULT: &str = include_str!("../rowcast.default.toml");
 /// Everything that holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    pub(crate) listen: Vec<Listen>,
+    pub(crate) listen: Vec<Listening>,
     pub(crate) data: PathBuf,
     pub(crate) database: Database,
     pub(crate) postgres: Postgres,
+    pub(crate) mysql: Mysql,
     pub(crate) drop_ins: DropIns,
+    /// `None`: there is no such door.
+    pub(crate) influx: Option<Influx>,
+    /// `None`: it is not served.
+    pub(crate) socketio: Option<rowcast::socketio::Settings>,
     pub(crate) log: Log,
+    pub(crate) spool: Spool,
     pub(crate) limits: Limits,
     pub(crate) http: Http,
     pub(crate) shutdown: Shutdown,
     pub(crate) logging: Logging,
     pub(crate) ingest: Vec<Ingest>,
+    pub(crate) events: Vec<EventName>,
+    /// Made where they are not there.
+    pub(crate) tables: Vec<TableSpec>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +88,18 @@ pub(crate) struct Postgres {
     pub(crate) connections: usize,
 }
 
+#[derive(Debug, Clone)]
+pub(crate) struct Mysql {
+    pub(crate) capture: mysql::Capture,
+    pub(crate) server_id: Option<u32>,
+    pub(crate) dead_after: Duration,
+    pub(crate) look_every: Duration,
+    pub(crate) transaction_memory: usize,
+    pub(crate) poll_active: Duration,
+    pub(crate) poll_idle: Duration,
+    pub(crate) connections: usize,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Log {
     pub(crate) on_disk: bool,
@@ -82,6 +108,14 @@ pub(crate) struct Log {
     pub(crate) keep_events: Option<u64>,
     pub(crate) keep_bytes: Option<u64>,
     pub(crate) memory: usize,
+}
+
+/// Where the records of streams wait for the database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spool {
+    pub(crate) on_disk: bool,
+    pub(crate) survives_machine: bool,
+    pub(crate) bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,12 +131,25 @@ pub(crate) struct Limits {
     pub(crate) rows_max: u64,
     pub(crate) bad_messages: u32,
     pub(crate) snapshots: usize,
+    pub(crate) snapshots_per_second: u32,
+    pub(crate) snapshots_waiting: usize,
+    pub(crate) handshakes_per_second: u32,
+    pub(crate) handshakes_burst: u32,
+    pub(crate) replays: usize,
+    pub(crate) replay_bytes_per_second: u64,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     pub(crate) origins: Vec<String>,
     pub(crate) pages: bool,
+    pub(crate) dead_letters: bool,
+    /// Whether WebSocket frames are compressed for clients that offer it.
+    pub(crate) deflate: bool,
+    /// A folder of the user's own.
+    pub(crate) files: Option<PathBuf>,
+    /// Its Content-Security-Policy.
+    pub(crate) files_policy: Option<HeaderValue>,
     pub(crate) metrics: bool,
 }
 
@@ -110,6 +157,8 @@ pub(crate) struct Http {
 pub(crate) struct Shutdown {
     pub(crate) close_per_second: u32,
     pub(crate) retry: Duration,
+    /// `None`: as long as it takes to let all in again.
+    pub(crate) spread: Option<Duration>,
     pub(crate) timeout: Duration,
 }
 
@@ -117,16 +166,6 @@ pub(crate) struct Shutdown {
 pub(crate) struct Logging {
     pub(crate) json: bool,
     pub(crate) level: String,
-}
-
-/// One stream to fetch.
-#[derive(Debug, Clone)]
-pub(crate) struct Ingest {
-    pub(crate) name: String,
-    pub(crate) url: reqwest::Url,
-    pub(crate) table: TableName,
-    pub(crate) format: Format,
-    pub(crate) idle_timeout: Duration,
 }
 
 impl Config {

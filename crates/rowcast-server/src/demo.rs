@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rowcast::event::TableName;
 use rowcast::gateway::Database;
-use rowcast::ingest::pull::HttpPull;
+use rowcast::ingest::pull::{Feed, HttpFeed, Pull};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use crate::cli::Demo;
 use crate::config::Config;
 use crate::listen::Bound;
 use crate::serve::{self, Node};
-use crate::{database, logs, say, simulator};
+use crate::{database, logs, say, simulate};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS readings (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, speed INTEGER NOT NULL);
@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config, demo: &Demo) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
     let database = Database::sqlite("demo", &path, database::sqlite_settings(config));
     let node =
-        Node { config, database, log: "demo-log", pulls, also: simulator::router(rate, stopping.clone()), stopping };
+        Node { config, database, log: "demo-log", pulls, also: simulate::demo(rate, stopping.clone()), stopping };
     node.run(bound, |addresses| welcome(addresses, &path)).await
 }
 
@@ -47,11 +47,11 @@ fn make_database(folder: &Path, path: &Path) -> anyhow::Result<()> {
 }
 
 /// Fetches the demo's own stream like anybody's.
-fn pull(address: SocketAddr, rate: Duration) -> anyhow::Result<HttpPull> {
+fn pull(address: SocketAddr, rate: Duration) -> anyhow::Result<Pull> {
     let url = format!("http://{}/stream", reachable(address)).parse().context("the demo's own address")?;
-    let mut pull = HttpPull::new("simulator", url, TableName::bare("readings"));
-    pull.idle_timeout = pull.idle_timeout.max(rate * 3);
-    Ok(pull)
+    let mut feed = HttpFeed::new(url);
+    feed.idle_timeout = feed.idle_timeout.max(rate * 3);
+    Ok(Pull::new("simulator", Feed::Http(feed), TableName::bare("readings")))
 }
 
 /// Every interface is reached on this machine by its own address.

@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use rowcast::postgres::doctor::{Finding, State, examine};
+use rowcast::event::finding::{Finding, State};
 use rowcast::source::Source;
 use rowcast::source::sqlite::SqliteSource;
+use rowcast::{mysql, postgres};
 
 use crate::cli::Doctor;
 use crate::config::{Config, DatabaseUrl};
@@ -14,10 +15,18 @@ use crate::{database, say};
 
 /// `rowcast doctor`. Fails when Rowcast cannot work with the database as it is.
 pub(crate) async fn run(config: &Config, doctor: &Doctor) -> anyhow::Result<ExitCode> {
-    let findings = match database::named(config)? {
-        DatabaseUrl::Postgres(url) => examine(&database::address(url)?, &database::postgres_settings(config)).await?,
+    let mut findings = match database::named(config)? {
+        DatabaseUrl::Postgres(url) => {
+            postgres::doctor::examine(&database::address(url)?, &database::postgres_settings(config)).await?
+        }
         DatabaseUrl::Sqlite(path) => sqlite(config, path).await,
+        DatabaseUrl::Mysql(url) => {
+            mysql::doctor::examine(&database::mysql_address(url)?, &database::mysql_settings(config)).await?
+        }
     };
+    if findings.iter().all(|finding| finding.state != State::Broken) {
+        findings.extend(dead_letters(config).await?);
+    }
     if doctor.json {
         say(&format!("{}\n", serde_json::to_string_pretty(&findings).context("findings are JSON")?));
     } else {
@@ -26,6 +35,22 @@ pub(crate) async fn run(config: &Config, doctor: &Doctor) -> anyhow::Result<Exit
     }
     let broken = findings.iter().any(|finding| finding.state == State::Broken);
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Records of streams that did not become rows wait for somebody.
+async fn dead_letters(config: &Config) -> anyhow::Result<Vec<Finding>> {
+    // Who may not look at them is not told of them.
+    let counts = database::store(config)?.dead_letter_counts().await.unwrap_or_default();
+    let finding = |(source, count): (String, u64)| Finding {
+        state: State::Advice,
+        about: format!("ingest {source}"),
+        message: match count {
+            1 => "a record did not become a row; `rowcast dead-letters` shows it".into(),
+            count => format!("{count} records did not become rows; `rowcast dead-letters` shows them"),
+        },
+        sql: Vec::new(),
+    };
+    Ok(counts.into_iter().map(finding).collect())
 }
 
 /// A file has less that can be wrong: that it can be opened and captured is what there is to know.

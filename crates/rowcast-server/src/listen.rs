@@ -9,22 +9,28 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{Extensions, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rowcast::transport::stream;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::config::Listen;
+use rowcast::gateway::Listener;
+
+use crate::config::{Listen, Listening, Offer};
 
 /// Connections beyond the limit that are told so at the same time; further ones are closed without a word.
 const REFUSED_AT_ONCE: usize = 64;
+
+/// Seconds, at most, after which they are told to come back: not all at once.
+const REFUSED_FOR: u32 = 10;
 
 const REFUSAL: &str = r#"{"error":{"code":"too_many_connections","message":"the server has all it can take"}}"#;
 
@@ -33,30 +39,43 @@ const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Ports that are ours, and on which nobody is let in yet.
 #[derive(Debug)]
-pub(crate) struct Bound(Vec<(TcpListener, SocketAddr)>);
+pub(crate) struct Bound(Vec<Port>);
+
+/// One port.
+#[derive(Debug)]
+struct Port {
+    socket: TcpListener,
+    listener: Listener,
+    offers: Vec<Offer>,
+}
 
 impl Bound {
     /// Takes every address, or says which one cannot be had and why.
-    pub(crate) async fn bind(addresses: &[Listen]) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(listen: &[Listening]) -> anyhow::Result<Self> {
         let mut bound = Vec::new();
-        for address in addresses {
+        for one in listen {
+            let address = &one.address;
             let resolved: Vec<SocketAddr> = tokio::net::lookup_host(address.to_string())
                 .await
                 .with_context(|| format!("cannot listen on {address}: the name has no address"))?
                 .collect();
-            bound.extend(bind_all(address, &resolved).await?);
+            for (socket, real) in bind_all(address, &resolved, one.backlog)? {
+                let name = one.name.clone().unwrap_or_else(|| real.port().to_string());
+                let listener = Listener { name: name.into(), address: real };
+                bound.push(Port { socket, listener, offers: one.doors.clone() });
+            }
         }
         Ok(Self(bound))
     }
 
     /// The real addresses: port 0 has become one.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.0.iter().map(|(_, address)| *address)
+        self.0.iter().map(|port| port.listener.address)
     }
 }
 
 /// `localhost` has two addresses, of which a machine without IPv6 cannot bind one.
-async fn bind_all(address: &Listen, resolved: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
+fn bind_all(address: &Listen, resolved: &[SocketAddr], backlog: u32) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
     let mut bound = Vec::new();
     let mut refused = None;
     for one in resolved {
@@ -64,7 +83,7 @@ async fn bind_all(address: &Listen, resolved: &[SocketAddr]) -> anyhow::Result<V
         if one.port() == 0 && !bound.is_empty() {
             break;
         }
-        match TcpListener::bind(one).await {
+        match bind_one(*one, backlog) {
             Ok(listener) => {
                 let real = listener.local_addr().context("a bound port has an address")?;
                 bound.push((listener, real));
@@ -77,6 +96,14 @@ async fn bind_all(address: &Listen, resolved: &[SocketAddr]) -> anyhow::Result<V
         Some(error) if bound.is_empty() => bail!(reason(address, 0, &error)),
         _ => Ok(bound),
     }
+}
+
+fn bind_one(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // What an earlier process has left behind on the port does not keep it from us.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
 }
 
 fn reason(address: &Listen, port: u16, error: &std::io::Error) -> String {
@@ -113,8 +140,8 @@ pub(crate) struct Doorway {
 }
 
 impl Doorway {
-    /// Begins to let clients in.
-    pub(crate) fn open(bound: Bound, router: Router, allowance: Allowance) -> Self {
+    /// Begins to let clients in. `router` has what a listener offers.
+    pub(crate) fn open(bound: Bound, router: impl Fn(&[Offer]) -> Router, allowance: Allowance) -> Self {
         let doorway = Self {
             shut: CancellationToken::new(),
             closing: CancellationToken::new(),
@@ -122,7 +149,6 @@ impl Doorway {
             inside: TaskTracker::new(),
         };
         let entrance = Arc::new(Entrance {
-            router,
             protocol: protocol(allowance.handshake),
             handshake: allowance.handshake,
             seats: Arc::new(Semaphore::new(allowance.connections.min(Semaphore::MAX_PERMITS))),
@@ -131,8 +157,8 @@ impl Doorway {
             cut: doorway.cut.clone(),
             inside: doorway.inside.clone(),
         });
-        for (listener, _) in bound.0 {
-            let accepting = Arc::clone(&entrance).accept(listener);
+        for Port { socket, listener, offers } in bound.0 {
+            let accepting = Arc::clone(&entrance).accept(socket, Inside { router: router(&offers), listener });
             let shut = doorway.shut.clone();
             tokio::spawn(async move { shut.run_until_cancelled(accepting).await });
         }
@@ -170,8 +196,14 @@ fn protocol(handshake: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-struct Entrance {
+/// What is behind one port.
+#[derive(Clone)]
+struct Inside {
     router: Router,
+    listener: Listener,
+}
+
+struct Entrance {
     protocol: auto::Builder<TokioExecutor>,
     handshake: Duration,
     seats: Arc<Semaphore>,
@@ -182,28 +214,28 @@ struct Entrance {
 }
 
 impl Entrance {
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
+    async fn accept(self: Arc<Self>, socket: TcpListener, inside: Inside) {
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer),
+            match socket.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer, &inside),
                 // Of this one connection only: it went away before it was taken.
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted; is `ulimit -n` too small?");
+                    tracing::warn!(%error, "no connection can be accepted; is `ulimit -Hn` too small?");
                     sleep(Duration::from_millis(100)).await;
                 }
             }
         }
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, inside: &Inside) {
         // Small events must not wait for the one before to be acknowledged.
         let _ = stream.set_nodelay(true);
         match Arc::clone(&self.seats).try_acquire_owned() {
             Ok(seat) => {
-                let entrance = Arc::clone(self);
+                let (entrance, inside) = (Arc::clone(self), inside.clone());
                 self.inside.spawn(async move {
-                    entrance.cut.run_until_cancelled(entrance.serve(stream, peer)).await;
+                    entrance.cut.run_until_cancelled(entrance.serve(stream, peer, inside)).await;
                     drop(seat);
                 });
             }
@@ -216,7 +248,7 @@ impl Entrance {
         let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
         tokio::spawn(async move {
             let told = async {
-                stream.write_all(refusal().as_bytes()).await?;
+                stream.write_all(refusal(rand::random_range(1..=REFUSED_FOR)).as_bytes()).await?;
                 stream.shutdown().await?;
                 // Closed with unread bytes the kernel would take the answer back.
                 tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
@@ -226,16 +258,17 @@ impl Entrance {
         });
     }
 
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, inside: Inside) {
         // hyper's own timeout begins once it knows the version; who never says it would stay for ever.
-        if !matches!(timeout(self.handshake, version_is_said(&stream)).await, Ok(Ok(true))) {
-            return;
+        let Ok(Ok(Some(first))) = timeout(self.handshake, first_bytes(&stream)).await else { return };
+        if stream::is_stream(&first) {
+            return self.serve_stream(stream, peer, inside).await;
         }
-        let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request)
+            request.extensions_mut().insert(inside.listener.clone());
+            inside.router.clone().oneshot(request)
         });
         let connection = self.protocol.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
@@ -250,25 +283,35 @@ impl Entrance {
             tracing::debug!(%peer, %error, "connection ended");
         }
     }
+
+    /// An event stream, which needs no HTTP server once it has begun.
+    async fn serve_stream(&self, stream: TcpStream, peer: SocketAddr, inside: Inside) {
+        let mut extensions = Extensions::new();
+        extensions.insert(ConnectInfo(peer));
+        extensions.insert(inside.listener);
+        if let Err(error) = stream::serve(stream, inside.router, extensions, self.handshake).await {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    }
 }
 
-fn refusal() -> String {
+fn refusal(retry_after: u32) -> String {
     let length = REFUSAL.len();
     format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{REFUSAL}"
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: {retry_after}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{REFUSAL}"
     )
 }
 
-/// Waits until the first bytes tell HTTP/1 from HTTP/2, without taking them; `false` when the client has gone.
-async fn version_is_said(stream: &TcpStream) -> std::io::Result<bool> {
+/// Waits until the first bytes tell HTTP/1 from HTTP/2, without taking them; `None` when the client has gone.
+async fn first_bytes(stream: &TcpStream) -> std::io::Result<Option<Vec<u8>>> {
     let mut said = [0; HTTP2_PREFACE.len()];
     loop {
         let length = stream.peek(&mut said).await?;
         if length == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         if length == said.len() || said[..length] != HTTP2_PREFACE[..length] {
-            return Ok(true);
+            return Ok(Some(said[..length].to_vec()));
         }
         // Part of the HTTP/2 preface: `peek` would give the same at once.
         sleep(Duration::from_millis(5)).await;

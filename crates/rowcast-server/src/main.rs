@@ -1,17 +1,22 @@
 //! The binary `rowcast`: reads what it is told, and starts one command.
 
+mod bench;
 mod capture;
 mod cli;
 mod config;
 mod database;
+mod dead_letters;
 mod demo;
+mod descriptors;
 mod doctor;
+mod files;
+mod ingest;
 mod listen;
 mod logs;
 mod numbers;
 mod pages;
 mod serve;
-mod simulator;
+mod simulate;
 mod tail;
 
 use std::io::Write;
@@ -31,6 +36,15 @@ fn main() -> ExitCode {
     // Before anything makes a TLS client: two providers in one binary would otherwise panic at first use.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = Cli::parse();
+    // Measurements and their floor are threads of their own; a runtime beside them would only add memory.
+    let measured = match &cli.command {
+        Command::Bench(options) => Some(bench::run(options, cli.common.database.as_deref())),
+        Command::BenchFloor => Some(bench::floor().map(|()| ExitCode::SUCCESS)),
+        _ => None,
+    };
+    if let Some(ended) = measured {
+        return ended.unwrap_or_else(|error| failed(&error));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
@@ -53,20 +67,27 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve => serve::run(&Config::read(&layers(&cli.common))?).await?,
         Command::Demo(demo) => demo::run(&Config::read(&layers(&cli.common))?, &demo).await?,
+        Command::Simulate(simulate) => simulate::run(&cli.common, &simulate).await?,
         Command::Tail(tail) => {
             let direct = cli.common.database.is_some() && tail.url.is_none();
             let config = direct.then(|| Config::read(&layers(&cli.common))).transpose()?;
             return tail::run(&tail, config.as_ref()).await;
         }
+        Command::Ingest(ingest) => return ingest::run(&ingest, &layers(&cli.common)).await,
         Command::Doctor(doctor) => return doctor::run(&Config::read(&layers(&cli.common))?, &doctor).await,
         Command::Setup(setup) => capture::setup(&Config::read(&layers(&cli.common))?, setup.dry_run).await?,
         Command::Teardown(teardown) => capture::teardown(&Config::read(&layers(&cli.common))?, &teardown).await?,
+        Command::DeadLetters(letters) => {
+            return dead_letters::run(&Config::read(&layers(&cli.common))?, &letters).await;
+        }
         Command::Config(show) if show.default => say(config::DEFAULT),
         Command::Config(_) => {
             let layers = layers(&cli.common);
             Config::read(&layers)?;
             say(&layers.print());
         }
+        // They need no runtime, and were run before there was one.
+        Command::Bench(_) | Command::BenchFloor => {}
         Command::Version => say(concat!("rowcast ", env!("CARGO_PKG_VERSION"), "\n")),
     }
     Ok(ExitCode::SUCCESS)

@@ -12,18 +12,21 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use rowcast::gateway::{Database, Gateway, Limits, LogPlace, Origins};
-use rowcast::ingest::pull::HttpPull;
+use metrics_exporter_prometheus::PrometheusHandle;
+use rowcast::gateway::{Database, Door, Drain, Gateway, Limits, LogPlace, Origins};
+use rowcast::ingest::pull::Pull;
+use rowcast::ingest::spool::SpoolSettings;
 use rowcast::log::Retention;
 use rowcast::log::local::{Durability, LogSettings};
+use rowcast::socketio::Io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::Config;
+use crate::config::{Config, Offer};
 use crate::listen::{Allowance, Bound, Doorway};
-use crate::{database, logs, numbers, pages, say};
+use crate::{database, descriptors, files, logs, numbers, pages, say};
 
 /// `rowcast serve`.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
@@ -42,13 +45,14 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 /// The streams to fetch, as configured.
-pub(crate) fn pulls(config: &Config) -> Vec<HttpPull> {
-    let pull = |from: &crate::config::Ingest| HttpPull {
+pub(crate) fn pulls(config: &Config) -> Vec<Pull> {
+    let pull = |from: &crate::config::Ingest| Pull {
         name: from.name.clone(),
-        url: from.url.clone(),
+        from: from.feed.to_feed(),
         table: from.table.clone(),
-        format: from.format,
-        idle_timeout: from.idle_timeout,
+        shape: from.flow.shape.clone(),
+        once: from.flow.once.clone(),
+        spool_bytes: from.flow.spool_bytes,
     };
     config.ingest.iter().map(pull).collect()
 }
@@ -59,7 +63,7 @@ pub(crate) struct Node<'a> {
     pub(crate) database: Database,
     /// The log's folder in the data folder.
     pub(crate) log: &'static str,
-    pub(crate) pulls: Vec<HttpPull>,
+    pub(crate) pulls: Vec<Pull>,
     /// Further routes.
     pub(crate) also: Router,
     /// Tells the further routes to end what would go on without end.
@@ -71,21 +75,15 @@ impl Node<'_> {
     pub(crate) async fn run(self, bound: Bound, ready: impl FnOnce(&[SocketAddr])) -> anyhow::Result<()> {
         let addresses: Vec<SocketAddr> = bound.addresses().collect();
         let mut signals = Signals::listen()?;
+        descriptors::raise(self.config.limits.connections);
         let recorder = numbers::install()?;
         let config = self.config;
         let gateway = Arc::new(self.start().await?);
         let draining = Arc::new(AtomicBool::new(false));
         let health = Health { gateway: Arc::clone(&gateway), draining: Arc::clone(&draining) };
-        let mut router = gateway.router().merge(health.router()).merge(self.also.clone());
-        if config.http.metrics {
-            let scraped = Arc::clone(&gateway);
-            router = router.merge(numbers::router(recorder, move || scraped.record_metrics()));
-        }
-        if config.http.pages {
-            router = router.merge(pages::router());
-        }
-        let router = router.fallback(not_found).layer(CatchPanicLayer::new());
-        let doorway = Doorway::open(bound, router, allowance(config));
+        let inside = Inside { config, gateway: Arc::clone(&gateway), recorder, health, also: self.also.clone() };
+        let doorway = Doorway::open(bound, |offers| inside.router(offers), allowance(config));
+        drop(inside);
         for address in &addresses {
             say(&format!("listening on http://{address}\n"));
         }
@@ -111,9 +109,25 @@ impl Node<'_> {
             .database(self.database.clone())
             .log(self.log_place()?)
             .limits(limits(config))
-            .origins(origins(&config.http.origins));
+            .origins(origins(&config.http.origins))
+            .tables(config.tables.clone())
+            .dead_letters(config.http.dead_letters);
+        if let Some(influx) = &config.influx {
+            builder = builder.influx(influx.clone());
+        }
+        if let Some(socketio) = &config.socketio {
+            builder = builder.socketio(Io::new(socketio.clone()));
+        }
+        if config.spool.on_disk {
+            let durability = if config.spool.survives_machine { Durability::Machine } else { Durability::Process };
+            let settings = SpoolSettings { bytes: config.spool.bytes, durability };
+            builder = builder.spool(config.data.join(self.log.replace("log", "spool")), settings);
+        }
         if let Database::Postgres { .. } = &self.database {
             builder = builder.drop_ins(config.drop_ins.clone());
+        }
+        for event in &config.events {
+            builder = builder.event(event.clone());
         }
         for pull in &self.pulls {
             builder = builder.ingest(pull.clone());
@@ -135,6 +149,37 @@ impl Node<'_> {
     }
 }
 
+/// What the ports are made of.
+struct Inside<'a> {
+    config: &'a Config,
+    gateway: Arc<Gateway>,
+    recorder: PrometheusHandle,
+    health: Health,
+    also: Router,
+}
+
+impl Inside<'_> {
+    /// What one port offers; health on each.
+    fn router(&self, offers: &[Offer]) -> Router {
+        let offered = |offer| offers.contains(&offer);
+        let http = &self.config.http;
+        let doors: Vec<Door> = offers.iter().filter_map(|offer| offer.door()).collect();
+        let mut router = self.gateway.router_of(&doors).merge(self.health.clone().router()).merge(self.also.clone());
+        if http.metrics && offered(Offer::Metrics) {
+            let scraped = Arc::clone(&self.gateway);
+            router = router.merge(numbers::router(self.recorder.clone(), move || scraped.record_metrics()));
+        }
+        if http.pages && offered(Offer::Pages) {
+            router = router.merge(pages::router());
+        }
+        let router = match &http.files {
+            Some(folder) if offered(Offer::Files) => files::around(router, folder, http.files_policy.clone()),
+            _ => router.fallback(not_found),
+        };
+        router.layer(CatchPanicLayer::new())
+    }
+}
+
 fn limits(config: &Config) -> Limits {
     let from = config.limits;
     Limits {
@@ -149,6 +194,13 @@ fn limits(config: &Config) -> Limits {
         rows_max: from.rows_max,
         bad_messages: from.bad_messages,
         snapshots: from.snapshots,
+        deflate: config.http.deflate,
+        snapshots_per_second: from.snapshots_per_second,
+        snapshots_waiting: from.snapshots_waiting,
+        handshakes_per_second: from.handshakes_per_second,
+        handshakes_burst: from.handshakes_burst,
+        replays: from.replays,
+        replay_bytes_per_second: from.replay_bytes_per_second,
     }
 }
 
@@ -172,7 +224,11 @@ async fn drain(config: &Config, doorway: Doorway, gateway: Arc<Gateway>) {
     let deadline = Instant::now() + shutdown.timeout;
     doorway.shut();
     let sessions = gateway.status()["session_count"].as_u64().unwrap_or(0);
-    let drained = gateway.drain(rate(sessions, shutdown.close_per_second, shutdown.timeout), shutdown.retry);
+    let drained = gateway.drain(Drain {
+        per_second: rate(sessions, shutdown.close_per_second, shutdown.timeout),
+        retry: shutdown.retry,
+        spread: shutdown.spread,
+    });
     if tokio::time::timeout_at(deadline, drained).await.is_err() {
         tracing::warn!("some clients have not gone, and are cut");
     }
@@ -221,7 +277,7 @@ impl Health {
     }
 }
 
-async fn not_found() -> impl IntoResponse {
+pub(crate) async fn not_found() -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (StatusCode::NOT_FOUND, headers, "there is nothing here; the pages are /charts, /tables and /console\n")
 }

@@ -53,7 +53,7 @@ async fn follow_server(tail: &Tail, server: Url, colour: bool) -> anyhow::Result
     follow.run(tail).await
 }
 
-fn client(url: &Url) -> anyhow::Result<Client> {
+pub(crate) fn client(url: &Url) -> anyhow::Result<Client> {
     let mut client = Client::builder().connect_timeout(Duration::from_secs(10));
     // No proxy of the environment can reach this machine's own ports.
     if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {

@@ -2,6 +2,7 @@
 //!
 //! No I/O and no clock. How a value looks as JSON is here too, because every door writes the same JSON.
 
+pub mod finding;
 pub(crate) mod json;
 mod name;
 mod pattern;

@@ -10,13 +10,15 @@ mod document;
 mod error;
 mod expr;
 mod grammar;
-mod key;
+mod like;
+mod mysql;
 mod names;
 mod path;
 mod postgres;
 mod sql;
 mod sqlite;
 mod suggest;
+mod term;
 mod token;
 
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use expr::Expr;
 use names::Names;
 
 pub use error::FilterError;
-pub use key::Key;
+pub use term::{Found, Probe, Term, Wanted};
 
 /// Bytes of the longest filter.
 const TEXT_BYTES_MAX: usize = 8192;
@@ -48,6 +50,8 @@ pub enum Dialect {
     Sqlite,
     /// Types that each have their own comparison, and conversions only where PostgreSQL makes them.
     Postgres,
+    /// MySQL and MariaDB: numbers exactly, text by its bytes whatever the column's collation.
+    Mysql,
 }
 
 /// A parsed expression, not yet tied to a table.
@@ -105,20 +109,22 @@ impl Predicate {
 
     /// Appends the expression as SQL of the dialect, with placeholders for the values, which go to `params`.
     ///
-    /// The placeholders are `?1`, `?2`… for SQLite and `$1::text…`, `$2::text…` for PostgreSQL, where every parameter is
+    /// The placeholders are `?1`, `?2`… for SQLite, `?` for MySQL and `$1::text…`, `$2::text…` for PostgreSQL, where every parameter is
     /// bound as text ([`Value::Text`]). They are numbered after what `params` holds already. What is appended stands in
     /// its own parentheses.
     pub fn push_sql(&self, sql: &mut String, params: &mut Vec<Value>) {
         let truths = match self.dialect {
             Dialect::Sqlite => ["1", "0", "NULL"],
             Dialect::Postgres => ["TRUE", "FALSE", "NULL::boolean"],
+            Dialect::Mysql => ["TRUE", "FALSE", "NULL"],
         };
         sql::Sink { sql, params, truths }.condition(&self.root);
     }
 
-    /// One `column = constant` that every matching row fulfils, for an index; the column's index in the table.
-    pub fn equality(&self) -> Option<(usize, Key)> {
-        self.root.equality().and_then(|(column, value)| Some((column, Key::of(&value)?)))
+    /// Ways for an index to find the rows that match: of each way, at least one term may hold for every such row. None
+    /// where all rows have to be tried.
+    pub fn ways(&self) -> Vec<Vec<Term>> {
+        self.root.ways()
     }
 
     /// The columns that the expression reads, ascending.

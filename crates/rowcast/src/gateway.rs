@@ -16,22 +16,29 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::database::Database;
-pub use crate::session::Limits;
-pub use crate::transport::{DropIns, Origins};
+pub use crate::session::events::EventName;
+pub use crate::session::{Drain, Limits};
+pub use crate::transport::socketio::Io;
+pub use crate::transport::{Door, DropIns, Influx, Listener, Origins};
 
+use crate::event::Channel;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
-use crate::ingest::pull::{HttpPull, Pulling};
+use crate::ingest::pull::{Pull, Pulling};
+use crate::ingest::spool::{Spool, SpoolSettings};
 use crate::log::Log;
 use crate::log::Retention;
 use crate::log::local::{LocalLog, LogSettings};
 use crate::log::memory::MemoryLog;
+use crate::session::events::Events;
 use crate::session::{self, Node};
 use crate::source::SourceError;
+use crate::store::TableSpec;
+use crate::transport::socketio::What;
 use crate::transport::{Doors, router};
 use board::Board;
 use database::Opened;
-use pump::Pump;
+use pump::{Pump, Tables};
 
 /// Where the log is kept.
 #[derive(Debug, Clone)]
@@ -55,7 +62,14 @@ pub struct Builder {
     limits: Limits,
     origins: Origins,
     drop_ins: DropIns,
-    pulls: Vec<HttpPull>,
+    influx: Option<Influx>,
+    socketio: Option<Io>,
+    pulls: Vec<Pull>,
+    spool: Option<PathBuf>,
+    spooling: SpoolSettings,
+    dead_letters: bool,
+    tables: Vec<TableSpec>,
+    events: Vec<EventName>,
 }
 
 /// A running gateway. Mount its [`router`](Gateway::router) wherever you like.
@@ -64,6 +78,8 @@ pub struct Gateway {
     board: Arc<Board>,
     origins: Origins,
     drop_ins: Arc<DropIns>,
+    influx: Option<Arc<Influx>>,
+    socketio: Option<Io>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     pulls: Vec<Arc<parking_lot::Mutex<Option<Pulling>>>>,
@@ -78,7 +94,14 @@ impl Gateway {
             limits: Limits::default(),
             origins: Origins::default(),
             drop_ins: DropIns::default(),
+            influx: None,
+            socketio: None,
             pulls: Vec::new(),
+            spool: None,
+            spooling: SpoolSettings::default(),
+            dead_letters: false,
+            tables: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -86,14 +109,27 @@ impl Gateway {
     ///
     /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()` to see clients' addresses in the status.
     pub fn router(&self) -> Router {
+        self.router_of(&Door::ALL)
+    }
+
+    /// These doors alone, for a program that has several ports. Whatever serves them tells which one it is with a [`Listener`].
+    pub fn router_of(&self, open: &[Door]) -> Router {
         let (node, board) = (self.node.clone(), self.board.clone());
         let status = Arc::new(move || status::status(&node, &board));
-        router(Doors {
+        let doors = Doors {
             node: self.node.clone(),
             origins: self.origins.clone(),
             drop_ins: self.drop_ins.clone(),
+            influx: self.influx.clone(),
+            socketio: self.socketio.clone(),
             status,
-        })
+        };
+        router(doors, open)
+    }
+
+    /// Socket.IO, where it is served.
+    pub fn io(&self) -> Option<&Io> {
+        self.socketio.as_ref()
     }
 
     /// Writes rows, as the HTTP doors do.
@@ -116,9 +152,9 @@ impl Gateway {
         status::ready(&self.node, &self.board)
     }
 
-    /// Asks all clients to go, `per_second` of them each second, and to come back after `retry`.
-    pub async fn drain(&self, per_second: u32, retry: Duration) {
-        self.node.drain(per_second, retry).await;
+    /// Lets nobody in any more, and asks all clients to go and to come back, each at another time.
+    pub async fn drain(&self, drain: Drain) {
+        self.node.drain(drain).await;
     }
 
     /// Stops reading the database and makes the log safe on disk.
@@ -171,27 +207,84 @@ impl Builder {
         self
     }
 
+    /// Takes InfluxDB's line protocol, as Telegraf writes it.
+    pub fn influx(mut self, influx: Influx) -> Self {
+        self.influx = Some(influx);
+        self
+    }
+
+    /// Serves Socket.IO: the native protocol and what is to be pushed on its root namespace, and whatever the program does with it.
+    pub fn socketio(mut self, io: Io) -> Self {
+        self.socketio = Some(io);
+        self
+    }
+
     /// A stream to pull rows from.
-    pub fn ingest(mut self, pull: HttpPull) -> Self {
+    pub fn ingest(mut self, pull: Pull) -> Self {
         self.pulls.push(pull);
+        self
+    }
+
+    /// Where the records of streams wait for the database: a folder for each in this one. In memory where it is not said.
+    pub fn spool(mut self, folder: impl Into<PathBuf>, settings: SpoolSettings) -> Self {
+        (self.spool, self.spooling) = (Some(folder.into()), settings);
+        self
+    }
+
+    /// Whether the database keeps the records of every HTTP body that are refused.
+    pub fn dead_letters(mut self, keep: bool) -> Self {
+        self.dead_letters = keep;
+        self
+    }
+
+    /// Tables to make where they are not there, before anything is captured or written. In a database that is away, as soon as it
+    /// is there.
+    pub fn tables(mut self, tables: Vec<TableSpec>) -> Self {
+        self.tables = tables;
+        self
+    }
+
+    /// Changes of a table under an application's own event name, on the channel `event:NAME`.
+    pub fn event(mut self, event: EventName) -> Self {
+        self.events.push(event);
         self
     }
 
     /// Opens the log and the database, sets capture up, and begins.
     pub async fn start(self) -> Result<Gateway, StartError> {
         self.drop_ins.check().map_err(StartError)?;
+        let events = named(self.events)?;
         let mut database = self.database.ok_or_else(|| StartError("no database was given".into()))?;
-        database.hear(self.drop_ins.channels());
+        let mut channels = self.drop_ins.channels();
+        if let Some(io) = &self.socketio {
+            io.settings().check().map_err(StartError)?;
+            check_pushes(io, &events, matches!(database, Database::Postgres { .. }))?;
+            channels.extend(io.settings().channels());
+        }
+        database.hear(channels);
+        let folder = match &self.log {
+            LogPlace::Directory(folder, _) => Some(folder.clone()),
+            LogPlace::Memory => None,
+        };
         let (log, local) = open_log(self.log).await?;
+        if let Some(io) = self.socketio.clone() {
+            let kept = tokio::task::spawn_blocking(move || io.0.keep_records(folder.as_deref())).await;
+            let kept = kept.map_err(|error| StartError(error.to_string()))?;
+            kept.map_err(|error| StartError(format!("the file of Socket.IO clients cannot be read: {error}")))?;
+        }
         let Opened { kind, name, store, sources, ears, may_be_away } = database.open(log.head().epoch)?;
         let hub = Hub::new(log.clone());
         let stop = CancellationToken::new();
         let board = Arc::new(Board::new(kind, sources.iter().map(|source| source.name().to_owned())));
+        let mut tables = Some(Tables { store: store.clone(), specs: self.tables });
         let database = session::Database { store, source: name, ears };
-        let node = Arc::new(Node::new(hub.clone(), log.clone(), database, self.limits));
+        let mut node = Node::with_events(hub.clone(), log.clone(), database, self.limits, events);
+        let flows = self.pulls.iter().map(Pull::flow).collect();
+        node.ingest = node.ingest.flows(flows).dead_letters(self.dead_letters);
+        let node = Arc::new(node);
         let mut pumps = Vec::new();
         for (source, reading) in sources.into_iter().zip(board.readings()) {
-            let mut pump = Pump::new(source, log.clone(), reading.clone());
+            let mut pump = Pump::new(source, tables.take(), log.clone(), reading.clone());
             match pump.start().await {
                 Ok(()) => {}
                 Err(error @ SourceError::Retry { .. }) if may_be_away => pump.postpone(error),
@@ -204,19 +297,94 @@ impl Builder {
         if let Some(log) = local {
             tasks.push(tokio::spawn(maintain(log, stop.clone())));
         }
-        let pulls = start_pulls(self.pulls, &node, &board)?;
-        Ok(Gateway { node, board, origins: self.origins, drop_ins: Arc::new(self.drop_ins), stop, tasks, pulls })
+        look_at_events(&node).await?;
+        let spooled = open_spools(self.pulls, self.spool, self.spooling).await?;
+        let pulls = start_pulls(spooled, &node, &board)?;
+        Ok(Gateway {
+            node,
+            board,
+            origins: self.origins,
+            drop_ins: Arc::new(self.drop_ins),
+            influx: self.influx.map(Arc::new),
+            socketio: self.socketio,
+            stop,
+            tasks,
+            pulls,
+        })
     }
 }
 
+/// Refuses pushes of what there is not.
+fn check_pushes(io: &Io, events: &Events, notifies: bool) -> Result<(), StartError> {
+    for push in &io.settings().pushes {
+        let why = match &push.what {
+            What::Channel(Channel::Event(name), _) if !events.contains_key(&**name) => {
+                format!("there is no event `{name}`; write an [[event]] of that name")
+            }
+            What::Channel(Channel::Notify(_), _) if !notifies => "NOTIFY channels are PostgreSQL's".into(),
+            What::Channel(..) | What::Data(_) => continue,
+        };
+        return Err(StartError(format!("`{}` cannot be pushed: {why}", push.event)));
+    }
+    Ok(())
+}
+
+/// By name, each checked for itself.
+fn named(events: Vec<EventName>) -> Result<Events, StartError> {
+    let mut by_name = Events::new();
+    for event in events {
+        event.check().map_err(StartError)?;
+        if let Some(before) = by_name.insert(event.name.clone(), Arc::new(event)) {
+            return Err(StartError(format!("there are two events called `{}`", before.name)));
+        }
+    }
+    Ok(by_name)
+}
+
+/// Refuses events that their tables cannot give. A table that is not there yet may still be made.
+async fn look_at_events(node: &Node) -> Result<(), StartError> {
+    for event in node.events.values() {
+        let asked = tokio::time::timeout(LOOK_WAIT, node.database.store.table(&event.table)).await;
+        match asked {
+            Ok(Ok(table)) => {
+                event.projection(&table, false).map_err(|problem| StartError(problem.to_string()))?;
+            }
+            Ok(Err(error)) => tracing::warn!(event = event.name, "the event's table cannot be looked at: {error}"),
+            Err(_) => tracing::warn!(event = event.name, "the database does not say what the event's table is"),
+        }
+    }
+    Ok(())
+}
+
+/// Each stream with its spool, with what is in it since before the start.
+async fn open_spools(
+    pulls: Vec<Pull>,
+    folder: Option<PathBuf>,
+    settings: SpoolSettings,
+) -> Result<Vec<(Pull, Spool)>, StartError> {
+    let open = move || {
+        let spooled = pulls.into_iter().map(|pull| {
+            let settings = SpoolSettings { bytes: pull.spool_bytes.unwrap_or(settings.bytes), ..settings };
+            let spool = match &folder {
+                None => Ok(Spool::memory(settings)),
+                Some(folder) => Spool::open(&folder.join(&pull.name), settings),
+            };
+            Ok((pull, spool.map_err(|error| StartError(error.to_string()))?))
+        });
+        spooled.collect()
+    };
+    tokio::task::spawn_blocking(open).await.map_err(|error| StartError(error.to_string()))?
+}
+
 fn start_pulls(
-    pulls: Vec<HttpPull>,
+    pulls: Vec<(Pull, Spool)>,
     node: &Node,
     board: &Board,
 ) -> Result<Vec<Arc<parking_lot::Mutex<Option<Pulling>>>>, StartError> {
-    let start = |pull: HttpPull| {
+    let start = |(pull, spool): (Pull, Spool)| {
         let name = pull.name.clone();
-        let pulling = pull.start(node.ingest.clone()).map_err(|e| StartError(format!("ingest `{name}`: {e}")))?;
+        let pulling = pull.start_with(node.ingest.clone(), spool);
+        let pulling = pulling.map_err(|e| StartError(format!("ingest `{name}`: {e}")))?;
         let pulling = Arc::new(parking_lot::Mutex::new(Some(pulling)));
         board.add_pull(pulling.clone());
         Ok(pulling)
@@ -249,6 +417,9 @@ async fn open_log(place: LogPlace) -> Result<OpenLog, StartError> {
         }
     }
 }
+
+/// How long the start waits for what a database that may be away says of a table.
+const LOOK_WAIT: Duration = Duration::from_secs(3);
 
 /// How long after the last append the log is made safe on disk, so that the database may forget.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);

@@ -2,6 +2,9 @@
 //!
 //! Matches and fans out. Knows no snapshots and no positions of clients: that is `session`.
 
+pub mod conflate;
+mod group;
+mod held;
 mod index;
 mod piece;
 mod queue;
@@ -35,6 +38,9 @@ const BYTES_MAX: usize = 4 << 20;
 
 /// After so many frames the hub lets others have the lock for a moment.
 const FRAMES_MAX: u64 = 2048;
+
+/// So many members are sent away before others get the lock.
+const AWAY_MAX: usize = 512;
 
 /// The hub of one node.
 pub struct Hub {
@@ -140,7 +146,9 @@ impl Hub {
                     tracing::error!(%from, %head, "the hub fell behind what the log keeps; raise the log's retention");
                     let mut state = self.state.lock();
                     state.index.evict_all(from.next());
+                    // Whoever joins while the others are sent away begins here.
                     (state.dispatched, state.between, state.open) = (head, Some(head), false);
+                    send_away(&mut state);
                     drop(state);
                     self.progress.send_replace(head);
                 }
@@ -166,14 +174,18 @@ impl Hub {
             if !run.complete && ends && (piece.at_head || !whole) {
                 break;
             }
-            state.index.dispatch(run);
+            while !state.index.dispatch(run) {
+                send_away(&mut state);
+            }
             state.passed(run);
             self.events.fetch_add(run.events.len() as u64, Ordering::Relaxed);
             if state.index.delivered.frames - frames > FRAMES_MAX {
+                state.index.let_go();
                 frames = state.index.delivered.frames;
                 MutexGuard::bump(&mut state);
             }
         }
+        state.index.let_go();
         let now = state.dispatched;
         drop(state);
         self.progress.send_replace(now);
@@ -257,6 +269,13 @@ impl Hub {
         let (subscriptions, filters) = state.index.counts();
         let events = self.events.load(Ordering::Relaxed);
         HubStatus { subscriptions, filters, events, delivered: state.index.delivered }
+    }
+}
+
+/// Tells all who were taken out of the index; others may join and leave meanwhile.
+fn send_away(state: &mut MutexGuard<'_, State>) {
+    while state.index.send_away(AWAY_MAX) {
+        MutexGuard::bump(state);
     }
 }
 

@@ -4,8 +4,15 @@
 
 pub mod coerce;
 pub mod decode;
+pub mod flow;
+mod intake;
+pub mod letters;
+pub mod load;
+pub mod once;
 pub mod pipe;
 pub mod pull;
+pub mod shape;
+pub mod spool;
 
 pub use decode::Format;
-pub use pipe::{Cause, Failure, Ingest, Rejected, Report};
+pub use pipe::{Asked, Cause, Failure, Ingest, Rejected, Report};

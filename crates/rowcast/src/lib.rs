@@ -6,6 +6,7 @@ pub mod gateway;
 pub mod hub;
 pub mod ingest;
 pub mod log;
+pub mod mysql;
 pub mod postgres;
 pub mod protocol;
 pub mod session;
@@ -13,3 +14,5 @@ pub mod source;
 mod sqlite;
 pub mod store;
 pub mod transport;
+
+pub use transport::socketio;

@@ -11,6 +11,7 @@ pub mod environment;
 pub mod install;
 pub mod live;
 pub mod lsn;
+pub(crate) mod name;
 pub mod outbox_place;
 pub mod place;
 pub mod settings;

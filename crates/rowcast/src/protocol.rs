@@ -4,9 +4,14 @@
 //! The two messages of the hot path, `change` and `snapshot`, are written by [`encode`] and have the same shape.
 
 mod client;
+pub mod deliver;
 pub mod encode;
+pub mod engineio;
+pub mod frame;
+pub mod named;
 mod problem;
 mod server;
+pub mod socketio;
 
 pub use client::{ClientMessage, Insert, Publish, SnapshotWish, Subscribe};
 pub use problem::{At, Code, Problem};

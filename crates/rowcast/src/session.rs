@@ -2,28 +2,41 @@
 //!
 //! Knows its subscriptions and how far each has been sent. Leaves frames to `transport` and matching to `hub`.
 
+mod ask;
 mod bound;
+mod bucket;
+pub mod events;
+mod fold;
 mod follow;
+mod gate;
+mod list;
 mod node;
 mod order;
+mod pace;
 mod read;
 pub mod requests;
 mod settle;
 mod share;
 mod snapshot;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+pub use ask::CONFLATED;
 pub use bound::projection;
 pub use follow::store_problem;
-pub use node::{Connected, Database, Limits, Node};
+pub use gate::SnapshotPermit;
+pub use node::{Connected, Database, Drain, Limits, Node};
 pub use order::{parse_names, parse_order, unknown_column};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
@@ -31,13 +44,16 @@ pub use snapshot::{Begun, history};
 use crate::event::{Channel, Position};
 use crate::filter::Filter;
 use crate::hub::{Closing, Item, ItemKind, SessionKey, SubscriptionKey};
+use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{Wire, reply};
-use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe};
+use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish, Subscribe};
 use follow::{Sent, Start, Step, Wish, follow};
-use read::{Broken, Follow};
+use list::List;
+use pace::Pace;
+use read::{Broken, Follow, Frame};
 
 /// A session hands its transport about so many bytes at once.
-const TAKE_BYTES: usize = 256 << 10;
+const TAKE_BYTES: usize = 64 << 10;
 /// Answers that may wait before the transport stops reading requests.
 const REPLIES_MAX: usize = 64;
 
@@ -47,15 +63,30 @@ pub struct Session {
     key: SessionKey,
     connected: Arc<Connected>,
     wire: Wire,
-    subscriptions: BTreeMap<SubscriptionKey, Subscription>,
+    subscriptions: List<Subscription>,
     next_key: u32,
     replies: VecDeque<Bytes>,
-    steps: mpsc::Receiver<Sent>,
-    step_sender: mpsc::Sender<Sent>,
+    /// From the tasks at work for this session; `None` while there are none, which costs nothing then.
+    steps: Option<Steps>,
+    /// Some subscription reads what lies between the log's part and the queue's.
+    joining: bool,
     requests: usize,
     bad_messages: u32,
     heartbeat: Interval,
+    /// `None` while no subscription conflates.
+    pace: Option<Box<Pace>>,
     failure: Option<Problem>,
+    /// How often a subscription has begun to read the log for itself.
+    followed: u32,
+    /// The hub has just begun to carry a subscription, and the transport wants to know.
+    joined: bool,
+}
+
+struct Steps {
+    sender: mpsc::Sender<Sent>,
+    receiver: mpsc::Receiver<Sent>,
+    /// One that was taken out and waits for its turn.
+    first: Option<Sent>,
 }
 
 struct Subscription {
@@ -78,7 +109,6 @@ impl Session {
     /// Takes a client in, if there is room.
     pub fn open(node: Arc<Node>, wire: Wire, transport: &'static str, remote: String) -> Result<Self, Problem> {
         let (key, connected) = node.admit(transport, remote)?;
-        let (step_sender, steps) = mpsc::channel(4);
         let mut heartbeat = interval_at(Instant::now() + node.limits.heartbeat, node.limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -86,15 +116,18 @@ impl Session {
             key,
             connected,
             wire,
-            subscriptions: BTreeMap::new(),
+            subscriptions: List::default(),
             next_key: 0,
             replies: VecDeque::new(),
-            steps,
-            step_sender,
+            steps: None,
+            joining: false,
             requests: 0,
             bad_messages: 0,
             heartbeat,
+            pace: None,
             failure: None,
+            followed: 0,
+            joined: false,
         })
     }
 
@@ -119,19 +152,7 @@ impl Session {
     /// Does what one message asks for; answers come out of [`next`](Self::next). `Err` ends the connection.
     pub fn receive(&mut self, text: &str) -> Result<(), Closing> {
         match ClientMessage::parse(text) {
-            Ok(ClientMessage::Subscribe(subscribe)) => {
-                let id = subscribe.id.clone();
-                if let Err(problem) = self.subscribe(subscribe) {
-                    self.reply(&ServerMessage::error(Some(id), None, problem));
-                }
-            }
-            Ok(ClientMessage::Unsubscribe { id }) => self.unsubscribe(id),
-            Ok(ClientMessage::Ping { reference }) => {
-                let position = self.node.log.head().to_string();
-                self.reply(&ServerMessage::Pong { reference, position });
-            }
-            Ok(ClientMessage::Publish(publish)) => self.request(requests::publish(self.node.clone(), publish)),
-            Ok(ClientMessage::Insert(insert)) => self.request(requests::insert(self.node.clone(), insert)),
+            Ok(message) => self.accept(message),
             Err(problem) => {
                 let (id, reference) = ClientMessage::addressee(text);
                 return self.refuse(id, reference, problem);
@@ -154,6 +175,14 @@ impl Session {
 
     /// Follows a channel from now on.
     pub fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Problem> {
+        let start = match &subscribe.since {
+            Some(text) => Start::Since(text.parse()?),
+            None => Start::Fresh,
+        };
+        self.begin(subscribe, start)
+    }
+
+    fn begin(&mut self, subscribe: Subscribe, start: Start) -> Result<(), Problem> {
         let limit = self.node.limits.subscriptions;
         if self.subscriptions.len() >= limit {
             let message = format!("this connection has its {limit} subscriptions");
@@ -163,11 +192,10 @@ impl Session {
         if self.subscriptions.values().any(|s| s.wish.id == subscribe.id) {
             return Err(Problem::new(Code::DuplicateId, format!("there is a subscription `{}` already", subscribe.id)));
         }
-        let start = match &subscribe.since {
-            Some(text) => Start::Since(text.parse()?),
-            None => Start::Fresh,
-        };
         let wish = Arc::new(self.wish(subscribe)?);
+        if wish.deliver != Deliver::Strict {
+            self.pace.get_or_insert_default();
+        }
         let key = SubscriptionKey(self.next_key);
         self.next_key += 1;
         let phase = self.spawn_follow(key, wish.clone(), start);
@@ -179,10 +207,35 @@ impl Session {
     fn wish(&self, subscribe: Subscribe) -> Result<Wish, Problem> {
         let channel: Channel = subscribe.channel.parse()?;
         let filter = subscribe.filter.as_deref().filter(|text| !text.trim().is_empty());
+        if let Channel::Event(name) = &channel {
+            let event = events::find(&self.node.events, name)?;
+            if subscribe.columns.is_some() || subscribe.old {
+                let message = "the fields of an event are configured: `columns` and `old` are for tables";
+                return Err(Problem::new(Code::BadMessage, message));
+            }
+            return Ok(Wish {
+                id_json: serde_json::to_string(&subscribe.id).expect("a string is always JSON").into(),
+                id: subscribe.id,
+                channel: Channel::Table(event.table.clone()),
+                filter: event.filter_with(filter)?,
+                columns: None,
+                // History only where some is asked for.
+                snapshot: match subscribe.snapshot {
+                    SnapshotWish::Some(part) => SnapshotWish::Some(part),
+                    SnapshotWish::Simple(_) => SnapshotWish::Simple(false),
+                },
+                old: false,
+                wire: if subscribe.placed { self.wire } else { self.wire.unplaced() },
+                live: self.wire,
+                deliver: subscribe.deliver,
+                event: Some((event, subscribe.wrapped)),
+                known: Mutex::default(),
+            });
+        }
         if let (Channel::Room(_) | Channel::Notify(_), true) =
-            (&channel, filter.is_some() || subscribe.columns.is_some())
+            (&channel, filter.is_some() || subscribe.columns.is_some() || subscribe.deliver != Deliver::Strict)
         {
-            let message = "this channel has messages, not rows: `where` and `columns` are for tables";
+            let message = "this channel has messages, not rows: `where`, `columns` and `deliver` are for tables";
             return Err(Problem::new(Code::BadMessage, message));
         }
         Ok(Wish {
@@ -193,18 +246,12 @@ impl Session {
             columns: subscribe.columns,
             snapshot: subscribe.snapshot,
             old: subscribe.old,
-            wire: self.wire,
+            wire: if subscribe.placed { self.wire } else { self.wire.unplaced() },
+            live: self.wire,
+            deliver: subscribe.deliver,
+            event: None,
+            known: Mutex::default(),
         })
-    }
-
-    fn unsubscribe(&mut self, id: String) {
-        let found = self.subscriptions.iter().find(|(_, s)| s.wish.id == id).map(|(key, _)| *key);
-        let Some(key) = found else {
-            let problem = Problem::new(Code::UnknownId, format!("there is no subscription `{id}`"));
-            return self.reply(&ServerMessage::error(Some(id), None, problem));
-        };
-        self.end(key);
-        self.reply(&ServerMessage::Unsubscribed { id });
     }
 
     fn end(&mut self, key: SubscriptionKey) {
@@ -213,6 +260,9 @@ impl Session {
         }
         self.node.hub.leave(self.key, [key]);
         self.connected.queue.forget(key);
+        if let Some(pace) = &mut self.pace {
+            pace.forget(key);
+        }
         self.count_subscriptions();
     }
 
@@ -220,19 +270,34 @@ impl Session {
         self.connected.subscriptions.store(self.subscriptions.len(), Ordering::Relaxed);
     }
 
-    fn spawn_follow(&self, key: SubscriptionKey, wish: Arc<Wish>, start: Start) -> Phase {
-        let task = follow(self.node.clone(), wish, start, key, self.step_sender.clone());
+    /// Where tasks for this session send their steps.
+    fn sender(&mut self) -> mpsc::Sender<Sent> {
+        let steps = self.steps.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel(1);
+            Steps { sender, receiver, first: None }
+        });
+        steps.sender.clone()
+    }
+
+    fn spawn_follow(&mut self, key: SubscriptionKey, wish: Arc<Wish>, start: Start) -> Phase {
+        self.followed = self.followed.wrapping_add(1);
+        let task = follow(self.node.clone(), wish, start, key, self.sender());
         Phase::Following(tokio::spawn(task).abort_handle())
     }
 
     fn request(&mut self, answer: impl Future<Output = ServerMessage> + Send + 'static) {
-        let steps = self.step_sender.clone();
+        let steps = self.sender();
         self.requests += 1;
         tokio::spawn(async move {
             let answer = answer.await;
             // The client may have gone; its request was done all the same.
             let _ = steps.send(Box::new((SubscriptionKey(u32::MAX), Step::Reply(answer)))).await;
         });
+    }
+
+    /// How long one write to the client may make no progress.
+    pub fn write_stall(&self) -> Duration {
+        self.node.limits.write_stall
     }
 
     /// Queues a message that is about no event.
@@ -245,36 +310,48 @@ impl Session {
         self.failure.as_ref().filter(|_| self.subscriptions.is_empty())
     }
 
-    /// Waits until there is something to send and appends it to `out`, about 256 KiB at most.
+    /// Waits until there is something to send and appends it to `out`, about 64 KiB at most.
     ///
     /// Dropping the future loses nothing as long as `out` is kept for the next call. `Err` when the gateway wants the connection closed.
     pub async fn next(&mut self, out: &mut Vec<Bytes>) -> Result<(), Closing> {
         loop {
-            if self.is_joining() {
-                self.finish_joins(out).await;
+            if self.joining {
+                // In a box: the room that it takes is needed for a moment only.
+                Box::pin(self.finish_joins(out)).await;
             }
             out.extend(self.replies.drain(..));
             let closing = self.take_queue(out);
             self.take_steps(out);
-            if !out.is_empty() {
+            if !out.is_empty() || std::mem::take(&mut self.joined) {
                 return Ok(());
             }
             if let Some(closing) = closing {
                 return Err(closing);
             }
-            if self.is_joining() {
-                continue;
-            }
-            tokio::select! {
-                () = self.connected.queue.ready() => {}
-                Some(sent) = self.steps.recv() => self.step(*sent, out),
-                _ = self.heartbeat.tick() => self.say_position(),
+            if !self.joining && self.replies.is_empty() {
+                poll_fn(|cx| self.poll_wake(cx)).await;
             }
         }
     }
 
-    fn is_joining(&self) -> bool {
-        self.subscriptions.values().any(|s| matches!(s.phase, Phase::Joining(..)))
+    /// Ready when there may be something to send.
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.heartbeat.poll_tick(cx).is_ready() {
+            self.say_position();
+            return Poll::Ready(());
+        }
+        if let Some(steps) = &mut self.steps
+            && let Poll::Ready(Some(sent)) = steps.receiver.poll_recv(cx)
+        {
+            steps.first = Some(sent);
+            return Poll::Ready(());
+        }
+        if let Some(pace) = &mut self.pace
+            && pace.poll_due(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        self.connected.queue.poll_ready(cx)
     }
 
     /// Reads what lies between the log's part and the queue's. Nothing is taken from the queue before that.
@@ -285,6 +362,7 @@ impl Session {
                 self.subscriptions.get_mut(&key)
             {
                 let (frames, broken) = way.read(&self.node, *until).await;
+                note_told(&mut self.pace, key, &frames);
                 for (position, frame) in frames {
                     *reached = position.or(*reached);
                     out.push(frame);
@@ -295,11 +373,13 @@ impl Session {
                     None if way.cursor >= *until => {
                         *reached = Some(way.cursor);
                         self.set_phase(key, Phase::Live);
+                        self.joined = matches!(self.wire, Wire::SocketIo { .. });
                     }
                     None => {}
                 }
             }
         }
+        self.joining = self.subscriptions.values().any(|s| matches!(s.phase, Phase::Joining(..)));
     }
 
     fn set_phase(&mut self, key: SubscriptionKey, phase: Phase) {
@@ -327,7 +407,7 @@ impl Session {
     }
 
     fn take_queue(&mut self, out: &mut Vec<Bytes>) -> Option<Closing> {
-        if self.is_joining() {
+        if self.joining {
             return None;
         }
         let taken = self.connected.queue.take(TAKE_BYTES);
@@ -335,6 +415,7 @@ impl Session {
         for item in taken.items {
             self.take_item(item, out);
         }
+        self.take_conflated(out);
         for (key, count) in taken.skipped {
             if let Some(subscription) = self.subscriptions.get(&key) {
                 let id = subscription.wish.id.clone();
@@ -347,6 +428,20 @@ impl Session {
         taken.closing
     }
 
+    /// What is due of the subscriptions that conflate.
+    fn take_conflated(&mut self, out: &mut Vec<Bytes>) {
+        let Some(pace) = &mut self.pace else { return };
+        let live = |s: &&Subscription| matches!(s.phase, Phase::Live);
+        let class = |key| self.subscriptions.get(&key).filter(live).map(|s| &s.wish.deliver);
+        for (key, flush) in pace.take(&self.connected.queue, class) {
+            let Some(subscription) = self.subscriptions.get_mut(&key) else { continue };
+            subscription.reached = Some(flush.newest());
+            let mut frames = Vec::new();
+            flush.write(self.wire, &subscription.wish.id_json, &mut frames);
+            out.extend(frames.into_iter().map(|(_, frame)| frame));
+        }
+    }
+
     fn take_item(&mut self, item: Item, out: &mut Vec<Bytes>) {
         let Some(subscription) = self.subscriptions.get_mut(&item.subscription) else { return };
         if !matches!(subscription.phase, Phase::Live) {
@@ -356,6 +451,10 @@ impl Session {
             ItemKind::Frame(position, frame) => {
                 subscription.reached = Some(position);
                 out.push(frame);
+            }
+            ItemKind::Frames { last, bytes, .. } => {
+                subscription.reached = Some(last);
+                out.push(bytes);
             }
             ItemKind::Ephemeral(frame) => out.push(frame),
             ItemKind::Evicted(position) => {
@@ -380,14 +479,27 @@ impl Session {
     }
 
     fn take_steps(&mut self, out: &mut Vec<Bytes>) {
+        if self.steps.is_none() {
+            return;
+        }
         let mut bytes: usize = out.iter().map(Bytes::len).sum();
         while bytes < TAKE_BYTES
-            && let Ok(sent) = self.steps.try_recv()
+            && let Some(sent) = self.next_step()
         {
             let before = out.len();
             self.step(*sent, out);
             bytes += out[before..].iter().map(Bytes::len).sum::<usize>();
         }
+        let following = self.subscriptions.values().any(|s| matches!(s.phase, Phase::Following(_)));
+        if bytes < TAKE_BYTES && !following && self.requests == 0 {
+            self.steps = None;
+        }
+        out.extend(self.replies.drain(..));
+    }
+
+    fn next_step(&mut self) -> Option<Sent> {
+        let steps = self.steps.as_mut()?;
+        steps.first.take().or_else(|| steps.receiver.try_recv().ok())
     }
 
     fn step(&mut self, (key, step): (SubscriptionKey, Step), out: &mut Vec<Bytes>) {
@@ -407,6 +519,7 @@ impl Session {
                 let (interest, open) = way.interest();
                 let until = self.node.hub.join(&self.connected.queue, self.key, key, interest, open);
                 subscription.phase = Phase::Joining(way, until);
+                self.joining = true;
             }
             Step::Failed(problem) => self.fail(key, problem, out),
             Step::Reply(_) => {}
@@ -415,16 +528,19 @@ impl Session {
 
     /// Tells an idle client how far everything is.
     fn say_position(&mut self) {
-        let position = self.node.hub.dispatched();
-        let (bytes, behind) = self.connected.queue.status();
-        // A position that is older than what was sent already would take the client back.
-        let settled = |s: &Subscription| matches!(s.phase, Phase::Live) && s.reached.is_none_or(|r| r <= position);
-        if self.subscriptions.values().all(settled) && bytes == 0 && !behind {
+        if let Some(position) = self.settled() {
             self.reply(&ServerMessage::Position { position: position.to_string() });
         } else if self.wire == Wire::Sse {
             // A comment, so that proxies keep the connection open.
             self.replies.push_back(Bytes::from_static(b":\n\n"));
         }
+    }
+}
+
+/// What comes of the log counts as told, too.
+fn note_told(pace: &mut Option<Box<Pace>>, key: SubscriptionKey, frames: &[Frame]) {
+    if let Some(pace) = pace.as_mut().filter(|_| !frames.is_empty()) {
+        pace.told(key);
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! Reads; leaves numbering and keeping to `log`, and joining the two to `gateway`.
 
+pub mod mysql;
 pub mod notify;
 pub mod postgres;
 pub mod sqlite;
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
@@ -100,4 +103,10 @@ impl SourceError {
     pub(crate) fn stop(message: impl Into<String>) -> Self {
         Self::Stop { message: message.into(), cause: None }
     }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

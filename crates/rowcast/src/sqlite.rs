@@ -5,6 +5,7 @@
 
 pub(crate) mod bell;
 pub(crate) mod catalog;
+pub(crate) mod delivered;
 pub(crate) mod file;
 pub(crate) mod moments;
 pub(crate) mod name;

@@ -2,7 +2,10 @@
 //!
 //! Leaves live changes to `source`: what is written here comes back from there, like anyone's.
 
+mod delivery;
+pub mod mysql;
 pub mod postgres;
+mod spec;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -12,6 +15,9 @@ use tokio::sync::mpsc;
 
 use crate::event::{Mark, Place, Row, Table, TableName, Value};
 use crate::filter::{Dialect, Predicate};
+
+pub use delivery::{Conflict, DeadLetter, DeadLetters, Delivery, NewDeadLetter, Origin, Progress};
+pub use spec::{ColumnDefault, ColumnKind, ColumnSpec, TableSpec};
 
 /// A database's tables, to read and to write.
 ///
@@ -40,6 +46,22 @@ pub trait Store: Send + Sync {
 
     /// Minimum, maximum, average of columns over buckets of a time column, computed by the database.
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError>;
+
+    /// Makes the tables that are not there; leaves the others as they are, but says [`StoreError::Refused`] where one lacks a
+    /// column. Returns the SQL that it ran.
+    async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError>;
+
+    /// How far the database has the records of a source that [`Insert::delivery`] brings. `None`: nothing of it.
+    async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError>;
+
+    /// Records that did not become rows, newest first.
+    async fn dead_letters(&self, which: DeadLetters) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// How many there are of each source.
+    async fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// Removes dead letters. Returns how many there were.
+    async fn bury(&self, ids: &[u64]) -> Result<u64, StoreError>;
 }
 
 /// Which rows a snapshot holds, and in what order.
@@ -87,13 +109,29 @@ pub struct Insert {
     /// For each row, the columns that it sets (indexes into the table's columns) with their values, which fit the columns'
     /// types already. Columns left out get their default.
     pub rows: Vec<Vec<(usize, Value)>>,
+    /// What to do with a row whose key is there already.
+    pub conflict: Conflict,
+    /// Makes each row stand once, across lost answers and repeated records. It may come without rows.
+    pub delivery: Option<Delivery>,
+    /// Dead letters that the rows were made of: removed in the same transaction, unless one of the rows is refused. Where one
+    /// is not there any more, nothing is written and [`StoreError::Refused`] says so: somebody else has resolved it.
+    pub resolves: Vec<u64>,
+}
+
+impl Insert {
+    /// Plain rows.
+    pub fn new(table: Arc<Table>, rows: Vec<Vec<(usize, Value)>>) -> Self {
+        Self { table, rows, conflict: Conflict::Refuse, delivery: None, resolves: Vec::new() }
+    }
 }
 
 /// What became of an [`Insert`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inserted {
-    /// Rows that stand.
+    /// Rows that stand now and did not before (or, with [`Conflict::Update`], not like this).
     pub count: u64,
+    /// Rows that were passed over because their key, or their record's, was there already.
+    pub repeated: u64,
     /// The source's place after the commit, for [`Store::reached`].
     pub place: Place,
     /// Rows refused by the database: index into [`Insert::rows`], and the reason.
@@ -171,7 +209,7 @@ pub struct SeriesGroup {
 }
 
 /// Why the database did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// No such table, or it cannot be followed (a view, an internal table).
     #[error("there is no table `{0}`")]
@@ -179,6 +217,12 @@ pub enum StoreError {
     /// The table is not as it was when the question was asked.
     #[error("table `{0}` was altered meanwhile")]
     Altered(TableName),
+    /// The records that an [`Insert::delivery`] brings do not continue what the database has of their source.
+    #[error("the database has the source's records up to {}, not up to where these begin", .at.as_ref().map_or(0, |at| at.upto))]
+    Moved {
+        /// What it has.
+        at: Option<Progress>,
+    },
     /// It may work when tried again: busy, away, restarting.
     #[error("the database does not answer: {0}")]
     Unavailable(String),

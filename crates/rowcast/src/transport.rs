@@ -3,14 +3,22 @@
 //! Knows wire formats and HTTP; leaves what is sent, and when, to `session`.
 
 pub mod dropin;
+pub mod engineio;
 mod eventserv;
 mod http;
+pub mod influx;
+mod io;
+mod letters;
+mod listener;
 mod origin;
 mod pgws;
+pub mod plain;
 mod postgres_websockets;
 mod reply;
 mod socket;
+pub mod socketio;
 mod sse;
+pub mod stream;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -23,6 +31,8 @@ use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use dropin::DropIns;
+pub use influx::Influx;
+pub use listener::{Door, Listener};
 pub use origin::Origins;
 
 use crate::session::Node;
@@ -41,29 +51,58 @@ pub struct Doors {
     pub status: StatusOf,
     /// Which other servers' clients are served.
     pub drop_ins: Arc<DropIns>,
+    /// How InfluxDB's line protocol is taken, where it is.
+    pub influx: Option<Arc<Influx>>,
+    /// How Socket.IO is served, where it is.
+    pub socketio: Option<socketio::Io>,
 }
 
 /// The position that an answer stands for.
 const POSITION: HeaderName = HeaderName::from_static("rowcast-position");
 
-/// Everything under `/v1`, and the drop-ins.
-pub fn router(doors: Doors) -> Router {
+/// The paths of these doors.
+pub fn router(doors: Doors, open: &[Door]) -> Router {
     let body_bytes = doors.node.limits.body_bytes;
+    let is_open = |door| open.contains(&door);
+    let mut router = Router::new();
+    if is_open(Door::Native) {
+        router = router.merge(native());
+    }
+    if is_open(Door::DropIns) {
+        router = router.merge(doors.drop_ins.routes(&doors));
+    }
+    if is_open(Door::Influx) {
+        router = router.merge(influx::routes(&doors));
+    }
+    let router = router
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(doors.clone(), origin::check))
+        .layer(DefaultBodyLimit::max(body_bytes))
+        .layer(cors(&doors.origins));
+    // Outside of the layers: Engine.IO has CORS headers and errors of its own.
+    let socketio = doors.socketio.as_ref().filter(|_| is_open(Door::SocketIo)).map(|io| socketio::routes(io, &doors));
+    let router = match socketio {
+        Some(routes) => router.merge(routes),
+        None => router,
+    };
+    router.with_state(doors)
+}
+
+/// Everything under `/v1`.
+fn native() -> Router<Doors> {
     Router::new()
         .route("/v1/ws", get(websocket::upgrade))
         .route("/v1/stream", get(sse::stream))
         .route("/v1/tables", get(http::tables))
         .route("/v1/tables/{table}", get(http::rows).post(http::ingest))
         .route("/v1/tables/{table}/series", get(http::series))
+        .route("/v1/dead-letters", get(letters::list).delete(letters::drop_all))
+        .route("/v1/dead-letters/retry", post(letters::retry_all))
+        .route("/v1/dead-letters/{id}", axum::routing::delete(letters::drop_one))
+        .route("/v1/dead-letters/{id}/retry", post(letters::retry))
         .route("/v1/publish", post(http::publish))
         .route("/v1/status", get(http::status))
         .route("/v1/{*rest}", axum::routing::any(reply::not_found))
-        .merge(doors.drop_ins.routes(&doors))
-        .method_not_allowed_fallback(reply::method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(doors.clone(), origin::check))
-        .layer(DefaultBodyLimit::max(body_bytes))
-        .layer(cors(&doors.origins))
-        .with_state(doors)
 }
 
 /// The peer's address, where the server was told to keep it.
@@ -76,7 +115,12 @@ fn cors(origins: &Origins) -> CorsLayer {
     let allow = AllowOrigin::predicate(move |origin, parts| origins.allow(origin, parts.headers.get(header::HOST)));
     CorsLayer::new()
         .allow_origin(allow)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, HeaderName::from_static("last-event-id")])
-        .expose_headers([POSITION])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::AUTHORIZATION,
+            HeaderName::from_static("last-event-id"),
+            http::IDEMPOTENCY_KEY,
+        ])
+        .expose_headers([POSITION, header::RETRY_AFTER])
 }

@@ -27,8 +27,11 @@ function chromiumPath(): string {
   throw new Error('no Chromium in PATH: install one, or name it with CHROMIUM');
 }
 
-export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: chromiumPath(), args: FLAGS });
+/** A browser in which addresses are others than they seem: `{ 'localhost:9000': '127.0.0.1:41233' }`, so that pages may run as they are. */
+export function launch(addresses: Readonly<Record<string, string>> = {}): Promise<Browser> {
+  const rules = Object.entries(addresses).map(([seen, real]) => `MAP ${seen} ${real}`);
+  const args = rules.length === 0 ? FLAGS : [...FLAGS, `--host-resolver-rules=${rules.join(', ')}`];
+  return chromium.launch({ executablePath: chromiumPath(), args });
 }
 
 export interface Watched {

@@ -2,15 +2,27 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
-const ROOT = resolve(import.meta.dirname, '../../..');
+export const ROOT = resolve(import.meta.dirname, '../../..');
 const READY_MS = 20_000;
 /** The port of the PostgreSQL that the tests share. */
 const POSTGRES = 'ROWCAST_TEST_POSTGRES';
+/** The port of the MariaDB that the tests share. */
+const MYSQL = 'ROWCAST_TEST_MYSQL';
+
+function shared(variable: string): string {
+  const port = process.env[variable];
+  if (port === undefined) {
+    throw new Error(
+      `${variable} is not set: run the tests by \`./target/debug/servers npm test\`, which starts a server`,
+    );
+  }
+  return port;
+}
 
 function sqlite(file: string): [string, ...string[]] {
   return ['sqlite3', '-cmd', '.timeout 5000', file];
@@ -28,6 +40,73 @@ export function binary(): string {
     );
   }
   return found;
+}
+
+/** The arguments for an example's configuration, as it is but for where its page and its stream are. */
+function configured(example: string, folder: string, stream = ''): string[] {
+  const config = join(folder, 'rowcast.toml');
+  const text = readFileSync(join(example, 'rowcast.toml'), 'utf8')
+    .replace('files = "page"', `files = ${JSON.stringify(join(example, 'page'))}`)
+    .replace(/http:\/\/127.0.0.1:\d+\/stream/, stream);
+  writeFileSync(config, text);
+  return ['--config', config];
+}
+
+/** Starts the binary and waits for the line that says where it listens. */
+async function announced(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<[ChildProcess, string]> {
+  const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  let said = '';
+  child.stderr.on('data', (text) => {
+    said += text;
+  });
+  const address = await new Promise<string>((resolve, reject) => {
+    const fail = (why: string) => reject(new Error(`rowcast ${args.join(' ')}: ${why}\n${said}`));
+    const timer = setTimeout(() => fail('not ready in time'), READY_MS);
+    child.once('error', (error) => fail(error.message));
+    child.once('exit', (code) => fail(`ended with ${code}`));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const found = /listening on http:\/\/(\S+)/.exec(line)?.[1];
+      if (found === undefined) return;
+      clearTimeout(timer);
+      resolve(found);
+    });
+  });
+  return [child, address];
+}
+
+/** `rowcast simulate`, on a port that it keeps. */
+export class Simulator {
+  private child: ChildProcess | null = null;
+  private listen = '127.0.0.1:0';
+
+  private constructor(private readonly args: readonly string[]) {}
+
+  static async start(...args: string[]): Promise<Simulator> {
+    const simulator = new Simulator(args);
+    await simulator.restart();
+    return simulator;
+  }
+
+  get url(): string {
+    return `http://${this.listen}`;
+  }
+
+  async restart(): Promise<void> {
+    await this.close();
+    [this.child, this.listen] = await announced(['simulate', '--listen', this.listen, ...this.args]);
+  }
+
+  async close(): Promise<void> {
+    const { child } = this;
+    if (child === null) return;
+    this.child = null;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+  }
 }
 
 export class Server {
@@ -60,13 +139,8 @@ export class Server {
   }
 
   /** `rowcast serve` on a new database of the PostgreSQL that the tests share. */
-  static async postgres(schema: string): Promise<Server> {
-    const port = process.env[POSTGRES];
-    if (port === undefined) {
-      throw new Error(
-        `${POSTGRES} is not set: run the tests by \`./target/debug/servers npm test\`, which starts a server`,
-      );
-    }
+  static async postgres(schema: string, example: string | null = null): Promise<Server> {
+    const port = shared(POSTGRES);
     const name = `browser_${randomUUID().replaceAll('-', '')}`;
     const url = `postgres://postgres@127.0.0.1:${port}`;
     const psql = ['psql', '--quiet', '--no-psqlrc', '--tuples-only', '--no-align', '-v', 'ON_ERROR_STOP=1'] as const;
@@ -76,7 +150,7 @@ export class Server {
     const server = new Server(
       folder,
       [...psql, `${url}/${name}`, '-c'],
-      ['serve', '--database', `${url}/${name}`],
+      ['serve', ...(example === null ? [] : configured(example, folder)), '--database', `${url}/${name}`],
       own,
     );
     server.sql(schema);
@@ -84,8 +158,38 @@ export class Server {
     return server;
   }
 
+  /** `rowcast serve` as `examples/notify-socketio` configures it, with the tutorial's table and trigger. */
+  static notifySocketio(): Promise<Server> {
+    const example = join(ROOT, 'examples/notify-socketio');
+    return Server.postgres(readFileSync(join(example, 'schema.sql'), 'utf8'), example);
+  }
+
+  /**
+   * `rowcast serve` as an example configures it that stores a simulator's stream, on that stream and a new database of the MariaDB
+   * that the tests share.
+   */
+  static async speedometer(stream: string, path = 'examples/speedometer'): Promise<Server> {
+    const [example, port] = [join(ROOT, path), shared(MYSQL)];
+    const name = `browser_${randomUUID().replaceAll('-', '')}`;
+    const mariadb = ['mariadb', '--no-defaults', '--host=127.0.0.1', `--port=${port}`, '--user=root'] as const;
+    execFileSync(mariadb[0], [...mariadb.slice(1), '-e', `create database ${name}`]);
+    const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
+    const url = `mysql://root@127.0.0.1:${port}/${name}`;
+    const server = new Server(
+      folder,
+      [...mariadb, '--skip-column-names', '--batch', `--database=${name}`, '-e'],
+      ['serve', ...configured(example, folder, stream), '--database', url],
+    );
+    await server.start();
+    return server;
+  }
+
   get url(): string {
     return `http://${this.listen}`;
+  }
+
+  get address(): string {
+    return this.listen;
   }
 
   /** Runs SQL in the database as another process would, with `sqlite3` or `psql`. Returns what that prints. */
@@ -107,27 +211,8 @@ export class Server {
   /** Starts it, after a crash on the same port. */
   async start(): Promise<void> {
     const args = [...this.args, '--data', this.folder, '--listen', this.listen, '--log-level', 'warn'];
-    const child = spawn(binary(), args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...this.env },
-    });
+    const [child, address] = await announced(args, this.env);
     this.child = child;
-    let said = '';
-    child.stderr.on('data', (text) => {
-      said += text;
-    });
-    const address = await new Promise<string>((resolve, reject) => {
-      const fail = (why: string) => reject(new Error(`rowcast ${args.join(' ')}: ${why}\n${said}`));
-      const timer = setTimeout(() => fail('not ready in time'), READY_MS);
-      child.once('error', (error) => fail(error.message));
-      child.once('exit', (code) => fail(`ended with ${code}`));
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        const found = /listening on http:\/\/(\S+)/.exec(line)?.[1];
-        if (found === undefined) return;
-        clearTimeout(timer);
-        resolve(found);
-      });
-    });
     this.listen = address;
   }
 

@@ -29,7 +29,7 @@ pub struct Cable {
 impl Cable {
     /// A cable to `port` of 127.0.0.1.
     pub async fn to(port: u16) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", crate::port::free()?)).await?;
+        let listener = TcpListener::bind(("127.0.0.1", crate::port::free_port()?)).await?;
         let state = Arc::new(watch::Sender::new(State::Whole));
         let own = listener.local_addr()?.port();
         tokio::spawn(accept(listener, SocketAddr::from(([127, 0, 0, 1], port)), state.clone()));

@@ -53,11 +53,33 @@ impl User {
 
     /// A command that runs as the user, and is told to stop when its parent dies.
     pub(crate) fn command(&self, program: &Path) -> Command {
+        self.command_ended_by("INT", program)
+    }
+
+    /// As [`command`](Self::command), told by another signal.
+    pub(crate) fn command_ended_by(&self, signal: &str, program: &Path) -> Command {
         let mut command = Command::new("setpriv");
         if let Self::Named { name, gid, .. } = self {
             command.arg(format!("--reuid={name}")).arg(format!("--regid={gid}")).arg("--clear-groups");
         }
-        command.arg("--pdeathsig=INT").arg("--").arg(program);
+        command.arg(format!("--pdeathsig={signal}")).arg("--").arg(program);
         command
     }
+}
+
+/// Copies a folder with its owners.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().context("cp")?;
+    if !copied.success() {
+        bail!("{} could not be copied", from.display());
+    }
+    Ok(())
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(path: &Path, content: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, content)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(())
 }

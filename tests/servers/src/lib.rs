@@ -3,10 +3,15 @@
 
 mod cable;
 mod folder;
+mod mosquitto;
+mod mysql;
 mod pgbouncer;
 mod port;
 mod postgres;
 
 pub use cable::Cable;
+pub use mosquitto::Mosquitto;
+pub use mysql::{MADE_MYSQL, Mysql, MysqlDatabase, MysqlOptions, SHARED_MYSQL, made_mysql};
 pub use pgbouncer::PgBouncer;
+pub use port::free_port;
 pub use postgres::{Database, MADE_POSTGRES, Postgres, PostgresOptions, SHARED_POSTGRES, Stop, made};

@@ -21,7 +21,7 @@ impl PgBouncer {
     /// In front of the server at `port` of 127.0.0.1, with this `pool_mode`: `session` or `transaction`.
     pub fn start(server: u16, pool_mode: &str) -> Result<Self> {
         let user = User::unless_root(&["postgres", "nobody"])?;
-        let (folder, port) = (user.folder()?, port::free()?);
+        let (folder, port) = (user.folder()?, port::free_port()?);
         let file = folder.path().join("pgbouncer.ini");
         // Whoever comes is the server's superuser.
         let settings = format!(

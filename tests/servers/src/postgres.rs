@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
-use crate::folder::User;
+use crate::folder::{User, copy, write_private};
 use crate::port;
 
 /// The database server's binaries to use: a folder with `initdb` and `postgres` in it. Otherwise the newest that is installed.
@@ -87,7 +87,7 @@ impl Postgres {
         let user = User::unless_root(&["postgres", "nobody"])?;
         let bin = binaries()?;
         let folder = user.folder()?;
-        let server = Self { folder, user, bin, port: port::free()?, child: Mutex::new(None) };
+        let server = Self { folder, user, bin, port: port::free_port()?, child: Mutex::new(None) };
         server.initialise(options)?;
         server.run()?;
         Ok(server)
@@ -285,15 +285,6 @@ fn initdb(user: &User, bin: &Path, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a folder with its owners.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().context("cp")?;
-    if !copied.success() {
-        bail!("{} could not be copied", from.display());
-    }
-    Ok(())
-}
-
 fn binaries() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os(BINARIES) {
         return Ok(folder.into());
@@ -308,13 +299,6 @@ fn binaries() -> Result<PathBuf> {
     newest.with_context(|| {
         format!("no PostgreSQL server is installed: run ./scripts/install-test-needs, or set {BINARIES}")
     })
-}
-
-fn write_private(path: &Path, content: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::write(path, content)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -65,7 +65,8 @@ fn copy_schema(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 fn copy_own_rows(from: &Connection, to: &Connection) -> anyhow::Result<()> {
     let mut own = from.prepare(
-        "select name from sqlite_schema where type = 'table' and name glob '_rowcast_*' and name not glob '*outbox*'",
+        "select name from sqlite_schema where type = 'table' and name glob '_rowcast_*' and name not glob '*outbox*' \
+         and name <> '_rowcast_keys'",
     )?;
     let names: Vec<String> = own.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     for name in names {

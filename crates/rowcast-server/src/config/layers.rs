@@ -11,12 +11,18 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 use super::DEFAULT;
 use super::mistake::{Mistakes, Origin};
+use super::read::{ingest, listen, socketio, table};
 
 /// What flags set, by key.
 pub(crate) type Flags = Vec<(&'static str, &'static str, Vec<String>)>;
 
-/// The keys of one `[[ingest]]`.
-pub(super) const INGEST_KEYS: [&str; 5] = ["name", "url", "table", "format", "idle_timeout"];
+/// The lists of sections, `[[name]]`, and the keys of each entry.
+pub(super) const LISTS: [(&str, &[&[&str]]); 4] = [
+    ("ingest", &[ingest::KEYS, ingest::feed::KEYS, ingest::flow::KEYS]),
+    ("table", &[table::KEYS]),
+    ("push", &[socketio::KEYS]),
+    ("event", &[&["name", "table", "on", "fields", "as_text", "where"]]),
+];
 
 /// What begins the name of every environment variable that sets a key.
 const PREFIX: &str = "ROWCAST__";
@@ -28,7 +34,7 @@ pub(super) struct Setting {
     pub(super) origin: Origin,
 }
 
-/// One `[[ingest]]`.
+/// One entry of a list of sections. A key of it may hold a section itself.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) origin: Origin,
@@ -40,12 +46,18 @@ pub(super) struct Entry {
 pub(crate) struct Layers {
     /// By dotted key. Has every key of the defaults.
     pub(super) settings: BTreeMap<String, Setting>,
-    pub(super) ingest: Vec<Entry>,
+    /// By the list's name, in order.
+    pub(super) lists: BTreeMap<&'static str, Vec<Entry>>,
     /// What was wrong while reading; values that make no sense come on top.
     pub(super) mistakes: Mistakes,
 }
 
 impl Layers {
+    /// The entries of a list of sections.
+    pub(super) fn list(&self, name: &str) -> &[Entry] {
+        self.lists.get(name).map_or(&[], Vec::as_slice)
+    }
+
     /// The defaults alone.
     pub(crate) fn defaults() -> Self {
         let mut layers = Self::default();
@@ -90,8 +102,8 @@ impl Layers {
             let Some(path) = name.strip_prefix(PREFIX) else { continue };
             let key = path.to_ascii_lowercase().replace("__", ".");
             let origin = Origin::Environment(name);
-            if key == "ingest" {
-                self.ingest_from_environment(&text, &origin);
+            if let Some(list) = list_of(&key) {
+                self.list_from_environment(list, &text, &origin);
             } else if self.knows(&key, &origin) {
                 let value =
                     self.settings.get(&key).map_or_else(|| text.as_str().into(), |default| like(&default.value, &text));
@@ -132,8 +144,12 @@ impl Layers {
         for (name, item) in table.iter() {
             let key = format!("{prefix}{name}");
             let origin = at(table.key(name).and_then(|key| key.span()).or_else(|| item.span()));
-            if key == "ingest" {
-                self.merge_ingest(item, &origin, at);
+            if let Some(list) = list_of(&key) {
+                self.merge_list(list, item, &origin, at);
+            } else if let (listen::KEY, Item::ArrayOfTables(sections)) = (key.as_str(), item) {
+                // Sections of a list that may be one of plain texts, too.
+                let sections = sections.iter().map(|section| Value::InlineTable(section.clone().into_inline_table()));
+                self.set(key, Value::Array(sections.collect()), origin);
             } else if self.is_section(&key) {
                 match item.as_table_like() {
                     Some(section) => self.merge_table(section, &format!("{key}."), at),
@@ -144,7 +160,7 @@ impl Layers {
             } else if item.is_table() && !self.settings.contains_key(&key) {
                 let sections =
                     self.settings.keys().filter_map(|known| known.split_once('.')).map(|(section, _)| section);
-                let fix = did_you_mean(&key, sections.chain(["ingest"]));
+                let fix = did_you_mean(&key, sections.chain(LISTS.map(|(name, _)| name)));
                 self.mistakes.push(&origin, &key, "there is no such section", fix);
             } else if self.knows(&key, &origin) {
                 match item.as_value() {
@@ -157,7 +173,8 @@ impl Layers {
         }
     }
 
-    fn merge_ingest(&mut self, item: &Item, origin: &Origin, at: &dyn Fn(Option<Range<usize>>) -> Origin) {
+    fn merge_list(&mut self, list: List, item: &Item, origin: &Origin, at: &dyn Fn(Option<Range<usize>>) -> Origin) {
+        let (list, keys) = (list.0, list.1.concat());
         let entries: Option<Vec<&dyn TableLike>> = match item {
             Item::ArrayOfTables(entries) => Some(entries.iter().map(|entry| entry as &dyn TableLike).collect()),
             Item::Value(Value::Array(entries)) => {
@@ -166,40 +183,44 @@ impl Layers {
             _ => None,
         };
         let Some(entries) = entries else {
-            return self.mistakes.push(origin, "ingest", "this is a list of streams", "write [[ingest]] before each");
+            let fix = format!("write [[{list}]] before each");
+            return self.mistakes.push(origin, list, "this is a list of sections", fix);
         };
         for (number, entry) in entries.into_iter().enumerate() {
             let begin = entry.iter().next().and_then(|(name, _)| entry.key(name)).and_then(|key| key.span());
             let mut settings = BTreeMap::new();
             for (name, item) in entry.iter() {
                 let origin = at(entry.key(name).and_then(|key| key.span()));
-                let key = format!("ingest[{number}].{name}");
-                if !INGEST_KEYS.contains(&name) {
-                    let fix = did_you_mean(name, INGEST_KEYS.into_iter());
+                let key = format!("{list}[{number}].{name}");
+                // A section within an entry is the same as an inline table.
+                let value = item.clone().into_value().ok();
+                if !keys.contains(&name) {
+                    let fix = did_you_mean(name, keys.iter().copied());
                     self.mistakes.push(&origin, &key, "there is no such key", fix);
-                } else if let Some(value) = item.as_value() {
-                    settings.insert(name.to_owned(), Setting { value: value.clone(), origin });
+                } else if let Some(value) = value {
+                    settings.insert(name.to_owned(), Setting { value, origin });
                 }
             }
             let origin = begin.map_or_else(|| origin.clone(), |span| at(Some(span)));
-            self.ingest.push(Entry { origin, settings });
+            self.lists.entry(list).or_default().push(Entry { origin, settings });
         }
     }
 
     /// `ROWCAST__INGEST` holds the whole list, as TOML.
-    fn ingest_from_environment(&mut self, text: &str, origin: &Origin) {
-        let toml = format!("ingest = {text}");
+    fn list_from_environment(&mut self, list: List, text: &str, origin: &Origin) {
+        let name = list.0;
+        let toml = format!("{name} = {text}");
         match Document::parse(toml.as_str()) {
             Ok(document) => {
-                self.ingest.clear();
+                self.lists.remove(name);
                 let always = |_| origin.clone();
-                document.as_table().iter().for_each(|(_, item)| self.merge_ingest(item, origin, &always));
+                document.as_table().iter().for_each(|(_, item)| self.merge_list(list, item, origin, &always));
             }
             Err(error) => self.mistakes.push(
                 origin,
-                "ingest",
+                name,
                 format!("this is not TOML: {}", error.message().trim().replace('\n', ", ")),
-                r#"write [{ name = "a", url = "http://…", table = "t" }]"#,
+                r#"write [{ name = "a", … }]"#,
             ),
         }
     }
@@ -211,11 +232,17 @@ impl Layers {
     fn knows(&mut self, key: &str, origin: &Origin) -> bool {
         let known = self.settings.contains_key(key);
         if !known {
-            let fix = did_you_mean(key, self.settings.keys().map(String::as_str).chain(["ingest"]));
+            let fix = did_you_mean(key, self.settings.keys().map(String::as_str).chain(LISTS.map(|(name, _)| name)));
             self.mistakes.push(origin, key, "there is no such key", fix);
         }
         known
     }
+}
+
+type List = (&'static str, &'static [&'static [&'static str]]);
+
+fn list_of(key: &str) -> Option<List> {
+    LISTS.into_iter().find(|(name, _)| *name == key)
 }
 
 /// A variable's text as the type that its key has; as text where it is none of it, to be told later.
@@ -224,6 +251,7 @@ fn like(default: &Value, text: &str) -> Value {
     let read = match default {
         Value::Integer(_) => text.replace('_', "").parse::<i64>().ok().map(Value::from),
         Value::Boolean(_) => text.parse::<bool>().ok().map(Value::from),
+        Value::InlineTable(_) => text.parse::<Value>().ok(),
         Value::Array(_) if text.starts_with('[') => text.parse::<Value>().ok(),
         Value::Array(_) => Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Value>()),
         _ => None,
@@ -232,7 +260,7 @@ fn like(default: &Value, text: &str) -> Value {
 }
 
 /// Names the key that was probably meant: one that sounds alike, or the same name in its right section.
-fn did_you_mean<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn did_you_mean<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
     let leaf = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let likeness = |other: &str| {
         let whole = strsim::jaro_winkler(key, other);

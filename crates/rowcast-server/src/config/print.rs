@@ -25,8 +25,8 @@ impl Layers {
             }
             line(&mut out, name, &setting.value, &setting.origin);
         }
-        for entry in &self.ingest {
-            out.push_str("\n[[ingest]]\n");
+        for (list, entry) in self.lists.iter().flat_map(|(list, entries)| entries.iter().map(move |e| (list, e))) {
+            let _ = write!(out, "\n[[{list}]]\n");
             for (name, setting) in &entry.settings {
                 line(&mut out, name, &setting.value, &setting.origin);
             }
@@ -35,8 +35,23 @@ impl Layers {
     }
 }
 
+/// Keys whose texts nobody should read. What only names a secret (`${NAME}`) is shown.
+const SECRETS: [&str; 5] = ["headers", "body", "send", "auth", "password"];
+
+fn hidden(value: &Value) -> Value {
+    match value {
+        Value::String(text) if !text.value().contains("${") => Value::from("***"),
+        Value::Array(items) => Value::Array(items.iter().map(hidden).collect()),
+        Value::InlineTable(table) => {
+            Value::InlineTable(table.iter().map(|(name, value)| (name, hidden(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 fn line(out: &mut String, key: &str, value: &Value, origin: &Origin) {
     let value = match value.as_str() {
+        _ if SECRETS.contains(&key) => hidden(value),
         Some(text) if key.ends_with("secret") && !text.is_empty() => Value::from("***"),
         Some(text) => Value::from(without_password(text)),
         None => value.clone(),

@@ -1,41 +1,57 @@
 //! Values into types, key by key; whatever is wrong is noted and the rest is read on.
 
-use std::collections::BTreeSet;
+mod event;
+mod influx;
+pub(super) mod ingest;
+pub(super) mod listen;
+pub(super) mod socketio;
+pub(super) mod table;
+
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use rowcast::event::TableName;
-use rowcast::ingest::Format;
+use axum::http::HeaderValue;
+use rowcast::mysql;
 use rowcast::postgres::{Capture, Identity};
 use rowcast::transport::dropin::{Audiences, DropIns, Eventserv, Pgws, PostgresWebsockets};
 use toml_edit::Value;
 
-use super::layers::{Entry, Layers, Setting};
+use super::layers::{Layers, Setting};
 use super::mistake::{Mistakes, Origin};
 use super::units::{self, Unclear};
-use super::{Config, Database, DatabaseUrl, Http, Ingest, Limits, Log, Logging, Postgres, Shutdown};
+use super::{Config, Database, DatabaseUrl, Http, Limits, Log, Logging, Mysql, Postgres, Shutdown, Spool};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
     let mut r = Reader { layers, mistakes: layers.mistakes.clone() };
     let config = Config {
-        listen: r.list("listen"),
+        listen: r.listen(),
         data: r.text("data").into(),
         database: r.database(),
         postgres: r.postgres(),
+        mysql: r.mysql(),
         drop_ins: r.drop_ins(),
+        influx: r.influx(),
+        socketio: r.socketio(),
         log: r.log(),
+        spool: r.spool(),
         limits: r.limits(),
-        http: Http { origins: r.origins(), pages: r.yes("http.pages"), metrics: r.yes("http.metrics") },
+        http: r.http(),
         shutdown: Shutdown {
             close_per_second: r.number("shutdown.close_per_second", 1, 1_000_000) as u32,
             retry: r.duration("shutdown.retry", Duration::ZERO, HOUR),
+            spread: match r.text("shutdown.spread") == "auto" {
+                true => None,
+                false => Some(r.duration("shutdown.spread", Duration::ZERO, HOUR)),
+            },
             timeout: r.duration("shutdown.timeout", Duration::ZERO, HOUR),
         },
         logging: Logging { json: r.choice("logging.format", ["text", "json"]) == 1, level: r.level() },
         ingest: r.ingest(),
+        events: r.events(),
+        tables: r.tables(),
     };
     r.check(&config);
     if r.mistakes.0.is_empty() { Ok(config) } else { Err(r.mistakes.sorted()) }
@@ -89,6 +105,21 @@ impl<'a> Reader<'a> {
             notify_allow: self.list("postgres.notify_allow"),
             notify_probe: self.duration("postgres.notify_probe", second, HOUR),
             connections: self.number("postgres.connections", 2, 1_000) as usize,
+        }
+    }
+
+    fn mysql(&mut self) -> Mysql {
+        let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        let captures = [mysql::Capture::Auto, mysql::Capture::Binlog, mysql::Capture::Outbox];
+        Mysql {
+            capture: captures[self.choice("mysql.capture", ["auto", "binlog", "outbox"])],
+            server_id: none_if_zero(self.number("mysql.server_id", 0, u64::from(u32::MAX))).map(|id| id as u32),
+            dead_after: self.duration("mysql.dead_after", second, HOUR),
+            look_every: self.duration("mysql.look_every", ms * 100, HOUR),
+            transaction_memory: self.bytes("mysql.transaction_memory", 64 << 10, 1 << 40) as usize,
+            poll_active: self.duration("mysql.poll_active", ms, second * 60),
+            poll_idle: self.duration("mysql.poll_idle", ms, second * 60),
+            connections: self.number("mysql.connections", 2, 1_000) as usize,
         }
     }
 
@@ -165,6 +196,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn spool(&mut self) -> Spool {
+        Spool {
+            on_disk: self.choice("spool.place", ["memory", "disk"]) == 1,
+            survives_machine: self.choice("spool.durability", ["process", "machine"]) == 1,
+            bytes: self.bytes("spool.bytes", 1 << 20, 1 << 50),
+        }
+    }
+
     fn limits(&mut self) -> Limits {
         let second = Duration::from_secs(1);
         Limits {
@@ -179,6 +218,37 @@ impl<'a> Reader<'a> {
             rows_max: self.number("limits.rows_max", 1, 100_000_000),
             bad_messages: self.number("limits.bad_messages", 1, 1_000_000) as u32,
             snapshots: self.number("limits.snapshots", 1, 10_000) as usize,
+            snapshots_per_second: self.number("limits.snapshots_per_second", 0, 1_000_000) as u32,
+            snapshots_waiting: self.number("limits.snapshots_waiting", 1, 10_000_000) as usize,
+            handshakes_per_second: self.number("limits.handshakes_per_second", 0, 1_000_000) as u32,
+            handshakes_burst: self.number("limits.handshakes_burst", 1, 10_000_000) as u32,
+            replays: self.number("limits.replays", 1, 10_000) as usize,
+            replay_bytes_per_second: self.bytes("limits.replay_bytes_per_second", 0, 1 << 40),
+        }
+    }
+
+    fn http(&mut self) -> Http {
+        let files = self.text("http.files");
+        if !files.is_empty() && !Path::new(&files).is_dir() {
+            self.wrong(
+                "http.files",
+                format!("there is no folder {files:?}"),
+                "write the path of a folder with an index.html",
+            );
+        }
+        let policy = self.text("http.files_policy");
+        let files_policy = HeaderValue::from_str(&policy);
+        if files_policy.is_err() {
+            self.wrong("http.files_policy", format!("{policy:?} cannot be a header"), "");
+        }
+        Http {
+            dead_letters: self.yes("http.dead_letters"),
+            deflate: self.yes("http.deflate"),
+            origins: self.origins(),
+            pages: self.yes("http.pages"),
+            files: (!files.is_empty()).then(|| files.into()),
+            files_policy: files_policy.ok().filter(|policy| !policy.is_empty()),
+            metrics: self.yes("http.metrics"),
         }
     }
 
@@ -210,66 +280,10 @@ impl<'a> Reader<'a> {
         level
     }
 
-    fn ingest(&mut self) -> Vec<Ingest> {
-        let layers = self.layers;
-        let mut names = BTreeSet::new();
-        let mut all = Vec::new();
-        for (number, entry) in layers.ingest.iter().enumerate() {
-            let Some(ingest) = self.ingest_entry(number, entry) else { continue };
-            if !names.insert(ingest.name.clone()) {
-                let key = format!("ingest[{number}].name");
-                let what = format!("there is another ingest called {:?}", ingest.name);
-                self.mistakes.push(&entry.origin, &key, what, "give each its own name");
-            }
-            all.push(ingest);
-        }
-        all
-    }
-
-    fn ingest_entry(&mut self, number: usize, entry: &Entry) -> Option<Ingest> {
-        let key = |name: &str| format!("ingest[{number}].{name}");
-        let mut text = |name: &str| -> Option<(String, Origin)> {
-            let setting = entry.settings.get(name)?;
-            match setting.value.as_str() {
-                Some(text) => Some((text.to_owned(), setting.origin.clone())),
-                None => {
-                    self.mistakes.push(
-                        &setting.origin,
-                        &key(name),
-                        format!("expected text, got {}", shown(&setting.value)),
-                        "",
-                    );
-                    None
-                }
-            }
-        };
-        let [name, url, table, format, idle] = ["name", "url", "table", "format", "idle_timeout"].map(&mut text);
-        for required in ["name", "url", "table"].into_iter().filter(|name| !entry.settings.contains_key(*name)) {
-            self.mistakes.push(
-                &entry.origin,
-                &key(required),
-                "this key is missing",
-                "every [[ingest]] has name, url and table",
-            );
-        }
-        let format = match format {
-            None => Some(Format::Auto),
-            Some((text, origin)) => self.noted(&origin, &key("format"), text.parse().map_err(sentence)),
-        };
-        let idle = match idle {
-            None => Some(Duration::from_secs(60)),
-            Some((text, origin)) => self.noted(&origin, &key("idle_timeout"), units::duration(&text)),
-        };
-        let url = url.and_then(|(text, origin)| self.noted(&origin, &key("url"), web_url(&text)));
-        let table = table
-            .and_then(|(text, origin)| self.noted(&origin, &key("table"), text.parse::<TableName>().map_err(sentence)));
-        let name = name.and_then(|(text, origin)| self.noted(&origin, &key("name"), plain_name(&text)));
-        Some(Ingest { name: name?, url: url?, table: table?, format: format?, idle_timeout: idle? })
-    }
-
     /// What can be seen to be wrong only now that everything is read.
     fn check(&mut self, config: &Config) {
-        if config.listen.is_empty() && !self.is_wrong("listen") {
+        let is_told = self.mistakes.0.iter().any(|mistake| mistake.key.starts_with("listen"));
+        if config.listen.is_empty() && !is_told {
             self.wrong("listen", "there is no address to serve on", r#"write for example ["127.0.0.1:3000"]"#);
         }
         if config.data.as_os_str().is_empty() {
@@ -285,6 +299,9 @@ impl<'a> Reader<'a> {
         }
         if config.postgres.poll_idle < config.postgres.poll_active {
             self.wrong("postgres.poll_idle", "this is shorter than postgres.poll_active", "make it as long at least");
+        }
+        if config.mysql.poll_idle < config.mysql.poll_active {
+            self.wrong("mysql.poll_idle", "this is shorter than mysql.poll_active", "make it as long at least");
         }
         if config.postgres.wal_stop.zip(config.postgres.wal_warn).is_some_and(|(stop, warn)| stop < warn) {
             self.wrong("postgres.wal_stop", "this is less than postgres.wal_warn", "make it larger, or 0 for never");
@@ -437,27 +454,8 @@ impl FromListItem for String {
     }
 }
 
-impl FromListItem for units::Listen {
-    fn item(text: &str) -> Result<Self, Unclear> {
-        text.parse()
-    }
-}
-
 fn sentence(error: impl std::fmt::Display) -> Unclear {
     Unclear { what: error.to_string(), fix: String::new() }
-}
-
-fn web_url(text: &str) -> Result<reqwest::Url, Unclear> {
-    let fix = || r#"write for example "http://localhost:4000/stream""#.to_owned();
-    let url = reqwest::Url::parse(text).map_err(|error| Unclear {
-        what: format!("{:?} is not a URL: {error}", units::without_password(text)),
-        fix: fix(),
-    })?;
-    if matches!(url.scheme(), "http" | "https") {
-        Ok(url)
-    } else {
-        Err(Unclear { what: format!("{:?} is neither http nor https", url.scheme()), fix: fix() })
-    }
 }
 
 /// A name that does not have to be quoted in metrics and lists.

@@ -1,5 +1,9 @@
 use std::path::Path;
 
+use rowcast::gateway::Door;
+use rowcast::ingest::Format;
+use rowcast::ingest::pull::{EngineIo, Feed, HttpFeed, Part, Payload, Qos};
+
 use super::*;
 
 fn layers(file: &str, environment: &[(&str, &str)], flags: Flags) -> Layers {
@@ -10,12 +14,12 @@ fn layers(file: &str, environment: &[(&str, &str)], flags: Flags) -> Layers {
     layers
 }
 
-fn config(file: &str) -> Config {
+pub(super) fn config(file: &str) -> Config {
     Config::read(&layers(file, &[], vec![])).expect("no mistakes")
 }
 
 #[track_caller]
-fn mistakes(file: &str, expected: &[&str]) {
+pub(super) fn mistakes(file: &str, expected: &[&str]) {
     let mistakes = Config::read(&layers(file, &[], vec![])).expect_err(file);
     assert_eq!(mistakes.0.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
 }
@@ -31,6 +35,41 @@ fn the_defaults_are_without_mistakes() {
 }
 
 #[test]
+fn each_port_may_have_a_section_of_its_own() {
+    let file = "[[listen]]\naddress = 'h:9000'\nname = 'chat'\ndoors = ['socketio']\nbacklog = 16\n[[listen]]\naddress = 'h:1'\n";
+    let [chat, other] = &config(file).listen[..] else { panic!("two ports") };
+    let said = (chat.to_string(), chat.name.as_deref(), &chat.doors[..], chat.backlog);
+    assert_eq!(said, ("h:9000".to_owned(), Some("chat"), &[Offer::Door(Door::SocketIo)][..], 16));
+    assert_eq!((other.to_string(), other.name.as_deref(), other.doors.len()), ("h:1".to_owned(), None, 7));
+    let mixed = config("listen = ['a:1', { address = 'b:2', name = 'b' }]").listen;
+    assert_eq!(
+        mixed.iter().map(|one| (one.to_string(), one.name.is_some())).collect::<Vec<_>>(),
+        [("a:1".to_owned(), false), ("b:2".to_owned(), true)]
+    );
+    let flags = vec![("--listen", "listen", vec!["c:3".into()])];
+    let config = Config::read(&layers(file, &[], flags)).expect("no mistakes");
+    assert_eq!(config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["c:3"]);
+    let environment = [("ROWCAST__LISTEN", "[{ address = 'd:4', doors = ['native'] }]")];
+    let config = Config::read(&layers(file, &environment, vec![])).expect("no mistakes");
+    assert_eq!(config.listen[0].doors, [Offer::Door(Door::Native)]);
+}
+
+#[test]
+fn a_port_s_section_tells_its_mistakes() {
+    mistakes(
+        "[[listen]]\nadress = 'h:1'\nname = 'a b'\ndoors = ['socket']\nbacklog = 0\n[[listen]]\naddress = '9000'\n",
+        &[
+            "rowcast.toml:1: listen[0].adress: there is no such key; did you mean address?",
+            "rowcast.toml:1: listen[0].address: this key is missing; write for example address = \"0.0.0.0:9000\"",
+            "rowcast.toml:1: listen[0].name: \"a b\" is not a name; write 1 to 64 letters, digits, dots, dashes and underscores",
+            "rowcast.toml:1: listen[0].doors: \"socket\" is no door; there are \"native\", \"socketio\", \"drop_ins\", \"influx\", \"pages\", \"files\", \"metrics\"",
+            "rowcast.toml:1: listen[0].backlog: expected a number, 1 to 1000000, got 0",
+            "rowcast.toml:1: listen[1].address: \"9000\" is a port without an address; write \"127.0.0.1:9000\", or \"0.0.0.0:9000\" for every interface",
+        ],
+    );
+}
+
+#[test]
 fn the_example_in_the_defaults_is_without_mistakes() {
     let example: String = DEFAULT
         .lines()
@@ -39,7 +78,61 @@ fn the_example_in_the_defaults_is_without_mistakes() {
         .filter(|line| line.contains('[') || line.contains('='))
         .collect();
     let ingest = &config(&example).ingest[0];
-    assert_eq!((ingest.name.as_str(), ingest.format, ingest.idle_timeout.as_secs()), ("simulator", Format::Auto, 60));
+    let feed = http(ingest);
+    assert_eq!((ingest.name.as_str(), feed.format, feed.idle_timeout.as_secs()), ("simulator", Format::Auto, 60));
+}
+
+fn http(ingest: &Ingest) -> HttpFeed {
+    match ingest.feed.to_feed() {
+        Feed::Http(feed) => feed,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn feed(lines: &str) -> Feed {
+    config(&format!("[[ingest]]\nname = \"a\"\ntable = \"t\"\n{lines}")).ingest[0].feed.to_feed()
+}
+
+#[test]
+fn the_scheme_says_what_is_spoken() {
+    let Feed::Poll(poll) = feed("url = 'https://h/x'\nevery = '30s'\nitems = '/data'\nheaders = { x-key = 'k' }\n")
+    else {
+        panic!("polled");
+    };
+    assert_eq!((poll.every.as_secs(), poll.items.as_deref()), (30, Some("/data")));
+    let Feed::WebSocket(websocket) = feed("url = 'wss://h/x'\nsend = ['hunter2']\nsubprotocols = ['v1']\n") else {
+        panic!("a WebSocket");
+    };
+    assert_eq!((websocket.protocols.len(), format!("{:?}", websocket.send)), (1, "[***]".into()));
+    let lines = "url = 'socketio+http://h:1/live'\nauth = { token = 'hunter2', n = 1 }\nevents = ['newData']\n";
+    let Feed::SocketIo(socketio) = feed(lines) else { panic!("Socket.IO") };
+    assert_eq!((socketio.url.as_str(), socketio.protocol), ("http://h:1/live", EngineIo::V4));
+    let lines = "url = 'mqtts://h'\ntopics = ['s/#']\nformat = 'value'\nqos = 2\nmqtt = '5'\nfields = { sensor = 'topic[1]' }\n";
+    let Feed::Mqtt(mqtt) = feed(lines) else { panic!("MQTT") };
+    assert_eq!(
+        (mqtt.payload, mqtt.qos, mqtt.fields),
+        (Payload::Value, Qos::ExactlyOnce, vec![("sensor".into(), Part::Level(1))])
+    );
+}
+
+#[test]
+fn keys_of_another_kind_of_source_are_mistakes() {
+    let entry = |lines: &str| format!("[[ingest]]\nname = \"a\"\ntable = \"t\"\n{lines}");
+    mistakes(
+        &entry("url = \"ws://h\"\ntopics = [\"a\"]\nsend = \"x\"\n"),
+        &[
+            "rowcast.toml:5: ingest[0].topics: this key does not go with a WebSocket; it takes format, idle_timeout, headers, ca, send, subprotocols",
+            "rowcast.toml:6: ingest[0].send: expected a list of texts; write [\"…\", \"…\"]",
+        ],
+    );
+    mistakes(
+        &entry("url = \"mqtt://h\"\nqos = 3\nfields = { a = \"b\" }\n"),
+        &[
+            "rowcast.toml:2: ingest[0].topics: there are no topics; write for example topics = [\"sensors/#\"]",
+            "rowcast.toml:5: ingest[0].qos: expected a number, 0 to 2, got 3",
+            "rowcast.toml:6: ingest[0].fields: \"b\" is no part of a message; write \"topic\", \"topic[1]\" (the second level) or \"payload\"",
+        ],
+    );
 }
 
 #[test]
@@ -115,12 +208,12 @@ fn an_ingest_needs_a_name_a_url_and_a_table() {
         "[[ingest]]\nname = \"a\"\nurl = \"ftp://x\"\ntabel = \"t\"\n[[ingest]]\nname = \"b c\"\nurl = 5\ntable = \"\"\nformat = \"xml\"\nidle_timeout = \"x\"\n",
         &[
             "rowcast.toml:2: ingest[0].table: this key is missing; every [[ingest]] has name, url and table",
-            "rowcast.toml:3: ingest[0].url: \"ftp\" is neither http nor https; write for example \"http://localhost:4000/stream\"",
+            "rowcast.toml:3: ingest[0].url: \"ftp\" is no scheme of a source; the scheme is http, https, ws, wss, mqtt, mqtts, socketio+http or socketio+https: write for example \"http://localhost:4000/stream\"",
             "rowcast.toml:4: ingest[0].tabel: there is no such key; did you mean table?",
             "rowcast.toml:6: ingest[1].name: \"b c\" is not a name; write 1 to 64 letters, digits, dots, dashes and underscores",
             "rowcast.toml:7: ingest[1].url: expected text, got 5",
             "rowcast.toml:8: ingest[1].table: a channel's name has 1 to 256 bytes and no control characters",
-            "rowcast.toml:9: ingest[1].format: `xml` is not a format; write auto, ndjson, json, csv or sse",
+            "rowcast.toml:9: ingest[1].format: `xml` is not a format; write auto, ndjson, json, csv, sse, copy or line",
             "rowcast.toml:10: ingest[1].idle_timeout: expected a duration, got \"x\"; write for example \"250ms\", \"30s\", \"5m\" or \"24h\"",
         ],
     );
@@ -139,7 +232,7 @@ fn two_ingests_have_two_names() {
 fn an_ingest_can_come_from_the_environment() {
     let list = r#"[{ name = "a", url = "http://x/y", table = "t", format = "sse" }]"#;
     let config = Config::read(&layers("", &[("ROWCAST__INGEST", list)], vec![])).expect("no mistakes");
-    assert_eq!(config.ingest[0].format, Format::Sse);
+    assert_eq!(http(&config.ingest[0]).format, Format::Sse);
     let mistakes = Config::read(&layers("", &[("ROWCAST__INGEST", "a=b")], vec![])).expect_err("no TOML");
     assert!(mistakes.to_string().contains("environment ROWCAST__INGEST: ingest: this is not TOML"), "{mistakes}");
 }
@@ -155,12 +248,6 @@ fn a_database_must_be_there() {
     mistakes(
         "[database]\ncreate = true\nurl = \"no/such/file.db\"\n",
         &["rowcast.toml:3: database.url: there is no folder no/such; make it first"],
-    );
-    mistakes(
-        "[database]\nurl = \"mysql://u:secret@h/db\"\n",
-        &[
-            "rowcast.toml:2: database.url: this version follows PostgreSQL and SQLite, not MySQL or MariaDB yet; write \"postgres://user@host/name\" or \"sqlite:path/to/file.db\"",
-        ],
     );
 }
 
@@ -179,7 +266,7 @@ fn what_is_printed_means_the_same_when_it_is_read() {
     assert!(printed.contains("frame_bytes = \"2KiB\"  # rowcast.toml:5\n"), "{printed}");
     assert!(printed.contains("  # environment ROWCAST__LIMITS__SUBSCRIPTIONS\n"), "{printed}");
     let again = config(&printed);
-    assert_eq!(again.ingest[0].url.as_str(), "http://x/y");
+    assert_eq!(http(&again.ingest[0]).url.as_str(), "http://x/y");
     assert_eq!((again.limits.frame_bytes, again.limits.subscriptions), (2048, 8));
 }
 
@@ -188,4 +275,14 @@ fn passwords_are_not_printed() {
     let file = "[drop_ins]\npostgres_websockets_secret = \"hunter2\"\n[[ingest]]\nname = \"a\"\nurl = \"http://me:hunter2@x/y\"\ntable = \"t\"\n";
     let printed = layers(file, &[], vec![]).print();
     assert!(!printed.contains("hunter2") && printed.contains("http://me:***@x/y"), "{printed}");
+    let file = "[[ingest]]\nname = \"a\"\nurl = \"ws://x/y\"\ntable = \"t\"\nsend = [\"hunter2\", \"${TOKEN}\"]\nheaders = { a = \"hunter2\" }\nauth = { t = { u = \"hunter2\" } }\npassword = \"hunter2\"\n";
+    let printed = layers(file, &[], vec![]).print();
+    assert!(!printed.contains("hunter2") && printed.contains("send = [\"***\", \"${TOKEN}\"]"), "{printed}");
+}
+
+#[test]
+fn influx_doors_have_their_tables() {
+    let influx = config("[influx]\ntables = { cpu = \"cpu_load\" }\ntime_unit = \"s\"\n").influx.expect("open");
+    assert_eq!((influx.tables["cpu"].as_str(), influx.time.as_str()), ("cpu_load", "time"));
+    assert_eq!(config("[influx]\nenabled = false\n").influx, None);
 }

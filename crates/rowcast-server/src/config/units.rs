@@ -17,7 +17,7 @@ fn unclear<T>(what: impl Into<String>, fix: impl Into<String>) -> Result<T, Uncl
 }
 
 /// Reads `250ms`, `30s`, `5m`, `24h`, `7d`.
-pub(super) fn duration(text: &str) -> Result<Duration, Unclear> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Unclear> {
     let wrong =
         || unclear(format!("expected a duration, got {text:?}"), r#"write for example "250ms", "30s", "5m" or "24h""#);
     let Some((number, unit)) = split(text) else { return wrong() };
@@ -112,6 +112,8 @@ pub(crate) enum DatabaseUrl {
     Sqlite(PathBuf),
     /// A server, as libpq writes it. May hold a password.
     Postgres(String),
+    /// A server of MySQL or MariaDB. May hold a password.
+    Mysql(String),
 }
 
 impl fmt::Debug for DatabaseUrl {
@@ -126,7 +128,7 @@ impl FromStr for DatabaseUrl {
     /// Reads `sqlite:path`, `sqlite://path`, `sqlite:///absolute/path`, and a bare path that ends as databases do.
     fn from_str(text: &str) -> Result<Self, Unclear> {
         let text = text.trim();
-        let fix = r#"write "postgres://user@host/name" or "sqlite:path/to/file.db""#;
+        let fix = r#"write "postgres://user@host/name", "mysql://user@host/name" or "sqlite:path/to/file.db""#;
         if let Some(rest) = text.strip_prefix("sqlite:") {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             if path.is_empty() {
@@ -139,7 +141,7 @@ impl FromStr for DatabaseUrl {
         }
         let lower = text.to_ascii_lowercase();
         if ["mysql:", "mariadb:"].iter().any(|scheme| lower.starts_with(scheme)) {
-            return unclear("this version follows PostgreSQL and SQLite, not MySQL or MariaDB yet", fix);
+            return Ok(Self::Mysql(text.to_owned()));
         }
         // `postgres:` alone takes everything from PG* variables; libpq's other form has no scheme.
         let keyed = ["host=", "dbname=", "service=", "user="].iter().any(|key| lower.starts_with(key));
@@ -162,6 +164,7 @@ impl fmt::Display for DatabaseUrl {
             DatabaseUrl::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             DatabaseUrl::Postgres(url) if url.contains("://") => f.write_str(&without_password(url)),
             DatabaseUrl::Postgres(_) => f.write_str("postgres"),
+            DatabaseUrl::Mysql(url) => f.write_str(&without_password(url)),
         }
     }
 }
@@ -209,7 +212,11 @@ mod tests {
             let server: DatabaseUrl = text.parse().expect(text);
             assert!(matches!(&server, DatabaseUrl::Postgres(_)) && !format!("{server} {server:?}").contains("secret"));
         }
-        for text in ["sqlite:", "sqlite::memory:", "shop", "http://u:secret@x/shop.db", "mysql://u:secret@h/db"] {
+        for text in ["mysql://u:secret@h/db", "MariaDB://u:secret@h:3307/db"] {
+            let server: DatabaseUrl = text.parse().expect(text);
+            assert!(matches!(&server, DatabaseUrl::Mysql(_)) && !format!("{server} {server:?}").contains("secret"));
+        }
+        for text in ["sqlite:", "sqlite::memory:", "shop", "http://u:secret@x/shop.db"] {
             let wrong = text.parse::<DatabaseUrl>().expect_err(text);
             assert!(!wrong.what.contains("secret"));
         }

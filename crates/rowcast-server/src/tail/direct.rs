@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use reqwest::Url;
 use rowcast::gateway::{Database, Gateway};
+use rowcast::mysql::{self, MysqlSettings};
 use rowcast::postgres::{Capture, Identity, Live, PostgresSettings};
 use rowcast::source::Source;
 use rowcast::source::postgres::PostgresSource;
@@ -45,6 +46,19 @@ pub(super) async fn run(tail: &Tail, config: &Config, colour: bool) -> anyhow::R
 fn target(tail: &Tail, config: &Config) -> anyhow::Result<(Database, Option<PostgresSource>)> {
     let url = match database::named(config)? {
         DatabaseUrl::Sqlite(_) => return Ok((database::to_serve(config)?, None)),
+        DatabaseUrl::Mysql(url) => {
+            let settings = MysqlSettings {
+                include: vec![tail.table().to_owned()],
+                // Another replica: one that is configured may be in use by a server.
+                server_id: Some(rand::random_range(1 << 16..=u32::MAX)),
+                // An outbox has one reader, and would have to be set up: a short look leaves nothing behind.
+                capture: mysql::Capture::Binlog,
+                temporary: true,
+                spool: None,
+                ..database::mysql_settings(config)
+            };
+            return Ok((Database::mysql("tail", database::mysql_address(url)?, settings), None));
+        }
         DatabaseUrl::Postgres(url) => url,
     };
     let address = database::address(url)?;

@@ -143,3 +143,26 @@ async fn a_second_signal_ends_it_at_once() {
     server.signal("INT").await;
     assert_eq!(server.ended().await.code(), Some(130));
 }
+
+#[tokio::test]
+async fn each_port_has_its_own_doors() {
+    let folder = shop();
+    let file = "[[listen]]\naddress = '127.0.0.1:0'\n\
+                [[listen]]\naddress = '127.0.0.1:0'\nname = 'api'\ndoors = ['native']\nbacklog = 64\n\
+                [[listen]]\naddress = '127.0.0.1:0'\ndoors = ['pages', 'metrics']\n";
+    std::fs::write(folder.path().join("rowcast.toml"), file).expect("a file");
+    let command = rowcast(folder.path(), &["serve", "--database", "shop.db", "--data", "data"]);
+    let mut server = Running::start(command).await;
+    let mut urls = vec![server.url.clone()];
+    for _ in 0..2 {
+        let line = server.lines.next_line().await.expect("readable").expect("a line");
+        urls.push(line.strip_prefix("listening on ").expect("an address").to_owned());
+    }
+    let expected = [("/v1/tables", [200, 200, 404]), ("/charts", [200, 404, 200]), ("/metrics", [200, 404, 200])];
+    for (path, statuses) in expected.into_iter().chain([("/healthz", [200; 3]), ("/readyz", [200; 3])]) {
+        for (url, status) in urls.iter().zip(statuses) {
+            let answer = crate::program::client().get(format!("{url}{path}")).send().await.expect("an answer");
+            assert_eq!(answer.status().as_u16(), status, "{url}{path}");
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! Rowcast on PostgreSQL: the real binary, a real server, and what may happen to either.
 
 mod doors;
-mod ear;
 mod history;
 mod sentences;
 mod world;

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -90,10 +90,23 @@ impl Server {
 
     /// Starts the process and waits for `/readyz`.
     pub(crate) async fn restart(&self) -> Result<()> {
+        self.launch().await?;
+        self.until_ready().await
+    }
+
+    /// Starts the process and waits for nothing.
+    pub(crate) async fn launch(&self) -> Result<()> {
         let mut child = self.child.lock().await;
         ensure!(child.is_none(), "the server runs already");
         let stderr = std::fs::File::options().create(true).append(true).open(self.dir.join("stderr.log"))?;
-        let mut started = self.command().stderr(stderr).spawn()?;
+        *child = Some(self.command().stderr(stderr).spawn()?);
+        Ok(())
+    }
+
+    /// Waits for `/readyz`. A server that does not become ready is ended.
+    pub(crate) async fn until_ready(&self) -> Result<()> {
+        let mut child = self.child.lock().await;
+        let mut started = child.take().context("the server does not run")?;
         let outcome = tokio::time::timeout(DEADLINE, self.ready(&mut started)).await;
         outcome.unwrap_or_else(|_| bail!("no /readyz")).with_context(|| self.stderr())?;
         *child = Some(started);
@@ -140,6 +153,16 @@ impl Server {
         Ok(ended.context("the server does not end").with_context(|| self.stderr())??)
     }
 
+    /// What the process takes of memory.
+    pub(crate) async fn resident_bytes(&self) -> Result<usize> {
+        let child = self.child.lock().await;
+        let pid = child.as_ref().and_then(Child::id).context("the server does not run")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a size")?;
+        let kilobytes: usize = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kilobytes << 10)
+    }
+
     async fn take(&self) -> Result<Child> {
         self.up.send_replace(None);
         self.child.lock().await.take().context("the server does not run")
@@ -160,14 +183,7 @@ fn http_client() -> reqwest::Client {
     reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("the options are all known")
 }
 
-/// A port that is free now, below those that the system gives out by itself: so it is still free after a restart.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + (std::process::id() % 18_000) as u16;
-    loop {
-        let port = 12_000 + (first - 12_000 + NEXT.fetch_add(1, Ordering::Relaxed)) % 18_000;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+/// A port that no other test has.
+pub(crate) fn free_port() -> u16 {
+    servers::free_port().expect("a free port")
 }

@@ -45,7 +45,7 @@ pub enum ChannelError {
     #[error("`{0}` is not a table's name; write `orders`, `public.orders` or, with quotes, `\"odd.name\"`")]
     Table(String),
     /// No known kind before the colon.
-    #[error("`{0}` is not a channel; a channel is `table:NAME`, `room:NAME` or `notify:NAME`")]
+    #[error("`{0}` is not a channel; a channel is `table:NAME`, `event:NAME`, `room:NAME` or `notify:NAME`")]
     Kind(String),
     /// Empty, longer than 256 bytes, or with control characters.
     #[error("a channel's name has 1 to 256 bytes and no control characters")]
@@ -112,6 +112,9 @@ pub enum Channel {
     Room(Box<str>),
     /// `notify:addedrecord`: what the database's own NOTIFY says on that channel.
     Notify(Box<str>),
+    /// `event:newData`: what happens to a table, under an application's own event name. Such a name is configured; the log
+    /// knows tables only.
+    Event(Box<str>),
 }
 
 impl fmt::Display for Channel {
@@ -120,6 +123,7 @@ impl fmt::Display for Channel {
             Channel::Table(name) => write!(f, "table:{name}"),
             Channel::Room(name) => write!(f, "room:{name}"),
             Channel::Notify(name) => write!(f, "notify:{name}"),
+            Channel::Event(name) => write!(f, "event:{name}"),
         }
     }
 }
@@ -132,6 +136,7 @@ impl FromStr for Channel {
             Some(("table", name)) => name.parse().map(Channel::Table),
             Some(("room", name)) => plain(name).map(Channel::Room),
             Some(("notify", name)) => plain(name).map(Channel::Notify),
+            Some(("event", name)) => plain(name).map(Channel::Event),
             _ => Err(ChannelError::Kind(text.chars().take(64).collect())),
         }
     }
@@ -156,6 +161,7 @@ mod tests {
             "table:größe",
             "room:a:b c",
             "notify:Added record",
+            "event:newData",
         ] {
             assert_eq!(text.parse::<Channel>().expect(text).to_string(), text);
         }

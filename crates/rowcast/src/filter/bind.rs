@@ -1,13 +1,13 @@
 //! Ties a filter to a table and to a client's claims.
 //!
-//! Here is how conditions are joined; what one test means is the dialect's (`sqlite/bind`, `postgres/bind`). What does not
+//! Here is how conditions are joined; what one test means is the dialect's (`sqlite/bind`, `postgres/bind`, `mysql/bind`). What does not
 //! depend on the row is decided at once.
 
 use super::condition::{Condition, join, not};
 use super::error::FilterError;
 use super::expr::{Expr, Kind};
 use super::names::Names;
-use super::{Dialect, postgres, sqlite};
+use super::{Dialect, mysql, postgres, sqlite};
 
 pub(super) struct Binder<'b> {
     pub(super) names: Names<'b>,
@@ -31,6 +31,7 @@ impl Binder<'_> {
             _ => match self.dialect {
                 Dialect::Sqlite => sqlite::bind(&mut self.names, expr)?,
                 Dialect::Postgres => postgres::bind(&mut self.names, expr)?,
+                Dialect::Mysql => mysql::bind(&mut self.names, expr)?,
             },
         })
     }

@@ -1,6 +1,6 @@
 //! A bound filter: tests of one row, joined in three-valued logic, which all databases share.
 
-use super::{postgres, sqlite};
+use super::{mysql, postgres, sqlite};
 use crate::event::{Row, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -9,6 +9,7 @@ pub(super) enum Condition {
     Known(Option<bool>),
     Sqlite(sqlite::Test),
     Postgres(postgres::Test),
+    Mysql(mysql::Test),
     /// `(a > b) IS NULL`.
     IsUnknown(Box<Condition>),
     Is {
@@ -28,6 +29,7 @@ impl Condition {
             Condition::Known(truth) => *truth,
             Condition::Sqlite(test) => test.truth(row),
             Condition::Postgres(test) => test.truth(row),
+            Condition::Mysql(test) => test.truth(row),
             Condition::IsUnknown(inner) => inner.settled(row).map(|truth| truth.is_none()),
             Condition::Is { inner, truth } => inner.settled(row).map(|found| found == Some(*truth)),
             Condition::Not(inner) => inner.truth(row).map(|truth| !truth),
@@ -54,7 +56,8 @@ impl Condition {
             Condition::Known(truth) => Possible::only(*truth),
             Condition::Sqlite(test) if self.lacks_column(row) => Possible::any(test.is_two_valued()),
             Condition::Postgres(test) if self.lacks_column(row) => Possible::any(test.is_two_valued()),
-            Condition::Sqlite(_) | Condition::Postgres(_) => Possible::only(self.truth(row)),
+            Condition::Mysql(test) if self.lacks_column(row) => Possible::any(test.is_two_valued()),
+            Condition::Sqlite(_) | Condition::Postgres(_) | Condition::Mysql(_) => Possible::only(self.truth(row)),
             Condition::IsUnknown(inner) => {
                 let inner = inner.possible(row);
                 Possible { yes: inner.unknown, no: inner.yes || inner.no, unknown: false }
@@ -81,6 +84,7 @@ impl Condition {
             Condition::Known(_) => {}
             Condition::Sqlite(test) => test.visit(see),
             Condition::Postgres(test) => test.visit(see),
+            Condition::Mysql(test) => test.visit(see),
             Condition::IsUnknown(inner) | Condition::Is { inner, .. } | Condition::Not(inner) => inner.visit(see),
             Condition::And(terms) | Condition::Or(terms) => terms.iter().for_each(|term| term.visit(see)),
         }
@@ -93,16 +97,6 @@ impl Condition {
         columns.sort_unstable();
         columns.dedup();
         columns.into()
-    }
-
-    /// A column and the value that it equals in every matching row.
-    pub(super) fn equality(&self) -> Option<(usize, Value)> {
-        match self {
-            Condition::And(terms) => terms.iter().find_map(Condition::equality),
-            Condition::Sqlite(test) => test.equality(),
-            Condition::Postgres(test) => test.equality(),
-            _ => None,
-        }
     }
 }
 

@@ -77,6 +77,28 @@ impl<'t> Decimal<'t> {
         i64::try_from(if self.negative { -n } else { n }).ok()
     }
 
+    /// The sign, the whole part up to `most`, and the first nine digits behind the point: none where it is cut at `most`.
+    pub(super) fn parts(&self, most: u64) -> (bool, u64, u64) {
+        let places = self.magnitude();
+        if self.is_zero() {
+            return (false, 0, 0);
+        }
+        if places > 19 {
+            return (self.negative, most, 0);
+        }
+        let mut digits = self.significant().chain(std::iter::repeat(b'0')).map(|b| b - b'0');
+        let mut take = |count: i64| {
+            let digits = digits.by_ref().take(usize::try_from(count).unwrap_or(0));
+            digits.fold(0u128, |n, digit| n * 10 + u128::from(digit))
+        };
+        let whole = take(places);
+        let fraction = take(9 - (-places).clamp(0, 9));
+        match u64::try_from(whole) {
+            Ok(whole) if whole < most => (self.negative, whole, fraction as u64),
+            _ => (self.negative, most, 0),
+        }
+    }
+
     /// The one spelling of the number: equal numbers have equal ones.
     pub(super) fn to_text(self) -> String {
         let mut text = String::new();

@@ -37,7 +37,7 @@ impl<'t> Cursor<'t> {
 
     pub(super) fn step(self, step: &Step) -> Option<Self> {
         match (step, self.peek()) {
-            (Step::Label(label), b'{') => self.member(label.as_bytes()),
+            (Step::Label(label), b'{') => self.member(|written| is_label(written, label.as_bytes())),
             (Step::Index(n), b'[') => self.elements().nth(usize::try_from(*n).ok()?),
             (Step::FromEnd(n), b'[') => {
                 let count = self.elements().count();
@@ -48,12 +48,20 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// The value of the first member with this label.
-    fn member(self, label: &[u8]) -> Option<Self> {
+    /// Like [`step`](Self::step), by labels as they are written: one with escapes is not found.
+    pub(super) fn step_as_written(self, step: &Step) -> Option<Self> {
+        match (step, self.peek()) {
+            (Step::Label(label), b'{') => self.member(|written| written == label.as_bytes()),
+            _ => self.step(step),
+        }
+    }
+
+    /// The value of the first member whose label, as it is written, is the one.
+    fn member(self, is_label: impl Fn(&[u8]) -> bool) -> Option<Self> {
         let mut at = self.next();
         while at.peek() == b'"' {
             let end = at.string_end();
-            let found = is_label(&at.text[at.at + 1..end - 1], label);
+            let found = is_label(&at.text[at.at + 1..end - 1]);
             let value = Self { at: end, ..at }.spaces().next();
             if found {
                 return Some(value);

@@ -6,24 +6,25 @@ mod constant;
 mod datum;
 mod input;
 mod kind;
-mod like;
 mod moment;
 mod path;
 mod sql;
+mod term;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::expr::Op;
+use super::like::Pattern;
 use crate::event::{Row, Value};
 use constant::Constant;
 use datum::By;
 use kind::Kind;
-use like::Pattern;
 use path::Path;
 
 pub(super) use bind::bind;
 pub(super) use sql::push_sql;
+pub(super) use term::Probe;
 
 /// From this many constants on, IN searches instead of trying each.
 const SEARCH_MIN: usize = 8;
@@ -134,16 +135,6 @@ impl Test {
                 see(sides.1.index);
             }
             Test::In(membership) => see(membership.subject.index),
-        }
-    }
-
-    /// A column and the value that it has in every matching row.
-    pub(super) fn equality(&self) -> Option<(usize, Value)> {
-        match self {
-            Test::Compare { op: Op::Eq, left, right, .. } | Test::Same { left, right, .. } if left.path.is_none() => {
-                Some((left.index, right.as_stored(&left.kind)?))
-            }
-            _ => None,
         }
     }
 }

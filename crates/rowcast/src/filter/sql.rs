@@ -1,7 +1,7 @@
 //! A bound filter as SQL. Every value is a parameter, every name is quoted.
 
 use super::condition::Condition;
-use super::{postgres, sqlite};
+use super::{mysql, postgres, sqlite};
 use crate::event::Value;
 
 /// Where the SQL and its parameters go.
@@ -49,6 +49,7 @@ impl Sink<'_> {
             }
             Condition::Sqlite(test) => sqlite::push_sql(test, self),
             Condition::Postgres(test) => postgres::push_sql(test, self),
+            Condition::Mysql(test) => mysql::push_sql(test, self),
             Condition::IsUnknown(inner) => {
                 self.condition(inner);
                 self.sql.push_str(" IS NULL");

@@ -10,6 +10,7 @@ mod number;
 mod operand;
 mod scalar;
 mod sql;
+mod term;
 
 use std::cmp::Ordering;
 
@@ -21,6 +22,7 @@ use scalar::{Constant, Scalar};
 
 pub(super) use bind::bind;
 pub(super) use sql::push_sql;
+pub(super) use term::Probe;
 
 /// From this many constants on, IN searches instead of trying each.
 const SEARCH_MIN: usize = 8;
@@ -97,22 +99,6 @@ impl Test {
                 operand(&membership.subject);
                 membership.others.iter().for_each(|other| operand(&other.operand));
             }
-        }
-    }
-
-    /// A column and the constant that it equals in every matching row.
-    ///
-    /// Exact for any row, since neither the column's values nor (any more) the constant are converted.
-    pub(super) fn equality(&self) -> Option<(usize, Value)> {
-        match self {
-            Test::Compare { op: Op::Eq, left, right } | Test::Same { left, right } => {
-                match (&left.operand, right.operand.constant()?) {
-                    (Operand::Column(_), Constant::Null) => None,
-                    (Operand::Column(column), constant) => Some((column.index, constant.to_value())),
-                    _ => None,
-                }
-            }
-            _ => None,
         }
     }
 }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::event::Epoch;
+use crate::mysql::{self, MysqlSettings};
 use crate::postgres::{Address, Live, PostgresSettings};
 use crate::source::Source;
+use crate::source::mysql::MysqlSource;
 use crate::source::notify::{Ears, NotifySource};
 use crate::source::postgres::PostgresSource;
 use crate::source::sqlite::SqliteSource;
 use crate::sqlite::SqliteSettings;
 use crate::store::Store;
+use crate::store::mysql::MysqlStore;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 
@@ -38,11 +41,20 @@ pub enum Database {
         /// How it is captured and used.
         settings: PostgresSettings,
     },
+    /// A database of a MySQL or MariaDB server. It may be away when the gateway starts: it is waited for.
+    Mysql {
+        /// Names it in the log and in Console.
+        name: String,
+        /// Where it is, and as whom it is used.
+        address: mysql::Address,
+        /// How it is captured and used.
+        settings: MysqlSettings,
+    },
 }
 
 /// A database, ready to be joined to a log and a hub.
 pub(super) struct Opened {
-    /// `sqlite`, `postgresql`.
+    /// `sqlite`, `postgresql`, `mysql`.
     pub(super) kind: &'static str,
     /// The name of the source with the tables.
     pub(super) name: Arc<str>,
@@ -63,6 +75,11 @@ impl Database {
     /// A database of a PostgreSQL server.
     pub fn postgres(name: impl Into<String>, address: Address, settings: PostgresSettings) -> Self {
         Self::Postgres { name: name.into(), address, settings }
+    }
+
+    /// A database of a MySQL or MariaDB server.
+    pub fn mysql(name: impl Into<String>, address: mysql::Address, settings: MysqlSettings) -> Self {
+        Self::Mysql { name: name.into(), address, settings }
     }
 
     /// Further NOTIFY channels to hear from the start.
@@ -90,6 +107,7 @@ impl Database {
                 })
             }
             Self::Postgres { name, address, settings } => Ok(open_postgres(name, address, settings, epoch)),
+            Self::Mysql { name, address, settings } => Ok(open_mysql(name, address, settings, epoch)),
         }
     }
 }
@@ -117,6 +135,24 @@ fn open_postgres(name: String, address: Address, mut settings: PostgresSettings,
         store: Arc::new(store),
         sources,
         ears: Some(ears),
+        may_be_away: true,
+    }
+}
+
+/// Connects to nothing yet.
+fn open_mysql(name: String, address: mysql::Address, mut settings: MysqlSettings, epoch: Epoch) -> Opened {
+    if settings.instance == MysqlSettings::default().instance {
+        settings.instance = epoch.0.to_string();
+    }
+    let live = Arc::new(mysql::Live::default());
+    let store = MysqlStore::open(address.clone(), settings.clone(), live.clone());
+    let source = MysqlSource::new(&name, address, settings, live);
+    Opened {
+        kind: "mysql",
+        name: name.into(),
+        store: Arc::new(store),
+        sources: vec![Box::new(source)],
+        ears: None,
         may_be_away: true,
     }
 }

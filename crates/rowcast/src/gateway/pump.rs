@@ -11,14 +11,23 @@ use super::board::{Reading, Trouble};
 use crate::event::{Batch, Place};
 use crate::log::Log;
 use crate::source::{Source, SourceError};
+use crate::store::{Store, StoreError, TableSpec};
 
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// The first pause.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
+/// Tables to be made before their changes are captured.
+pub(super) struct Tables {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) specs: Vec<TableSpec>,
+}
+
 pub(super) struct Pump {
     source: Box<dyn Source>,
+    /// Until they are made.
+    tables: Option<Tables>,
     log: Arc<dyn Log>,
     reading: Arc<Reading>,
     is_set_up: bool,
@@ -34,12 +43,21 @@ struct Ended {
 }
 
 impl Pump {
-    pub(super) fn new(source: Box<dyn Source>, log: Arc<dyn Log>, reading: Arc<Reading>) -> Self {
-        Self { source, log, reading, is_set_up: false, is_started: false, confirmed: None }
+    pub(super) fn new(
+        source: Box<dyn Source>,
+        tables: Option<Tables>,
+        log: Arc<dyn Log>,
+        reading: Arc<Reading>,
+    ) -> Self {
+        Self { source, tables, log, reading, is_set_up: false, is_started: false, confirmed: None }
     }
 
     /// Sets capture up, where that was not done yet, and begins where the log has the source.
     pub(super) async fn start(&mut self) -> Result<(), SourceError> {
+        if let Some(tables) = &self.tables {
+            tables.make().await?;
+            self.tables = None;
+        }
         if !self.is_set_up {
             self.source.setup().await?;
             self.is_set_up = true;
@@ -130,6 +148,22 @@ impl Pump {
             Ok(()) => self.confirmed = Some(place),
             Err(error) => tracing::warn!(source = self.source.name(), %error, "what is safe could not be confirmed"),
         }
+    }
+}
+
+impl Tables {
+    async fn make(&self) -> Result<(), SourceError> {
+        if self.specs.is_empty() {
+            return Ok(());
+        }
+        let made = self.store.create(&self.specs).await.map_err(|error| match error {
+            StoreError::Unavailable(message) => SourceError::Retry { message, cause: None },
+            error => SourceError::Stop { message: error.to_string(), cause: None },
+        })?;
+        for sql in made {
+            tracing::info!("a table of the configuration was made: {}", sql.lines().next().unwrap_or(&sql));
+        }
+        Ok(())
     }
 }
 

@@ -82,9 +82,24 @@ pub(super) fn record_metrics(node: &Node, board: &Board) {
     metrics::gauge!("rowcast_log_head_offset").set(node.log.head().offset.0 as f64);
     let behind_hub = node.log.head().offset.0.saturating_sub(node.hub.dispatched().offset.0);
     metrics::gauge!("rowcast_hub_lag_events").set(behind_hub as f64);
+    node.record_gates();
     record_sessions(node);
     record_sources(board);
+    record_spools(board);
     metrics::gauge!("rowcast_ready").set(if ready(node, board).is_ok() { 1.0 } else { 0.0 });
+}
+
+/// What waits for the database.
+fn record_spools(board: &Board) {
+    let pulls: Vec<_> =
+        board.pulls.lock().iter().filter_map(|pull| pull.lock().as_ref().map(Pulling::status)).collect();
+    for pull in pulls {
+        let gauge = |name: &'static str, value: f64| metrics::gauge!(name, "via" => pull.name.clone()).set(value);
+        gauge("rowcast_spool_records", pull.spool.records as f64);
+        gauge("rowcast_spool_bytes", pull.spool.bytes as f64);
+        gauge("rowcast_spool_oldest_seconds", pull.spool.oldest_ms.unwrap_or(0) as f64 / 1e3);
+        gauge("rowcast_spool_full", if pull.spool.full { 1.0 } else { 0.0 });
+    }
 }
 
 /// What a source's database does not tell has no gauge.

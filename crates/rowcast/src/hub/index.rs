@@ -2,20 +2,24 @@
 //!
 //! Channel → table as it was → filter → columns → wire format and id → sessions. A filter is evaluated once for
 //! everybody who has it, a change encoded once for everybody who sees the same columns, a frame made once for everybody
-//! who calls the subscription the same. Filters with a `column = constant` term are found by the value, not by trying.
+//! who calls the subscription the same. How a change finds its filters is `topic`; how a filter holds its subscribers,
+//! `group`.
 
 use std::sync::Arc;
 
 use ahash::AHashMap;
 use slab::Slab;
 
+use super::conflate::Part;
+use super::group::{Bucket, BucketKey, Group};
+use super::held::{Chunk, Held};
 use super::queue::{ItemKind, Queue, SubscriptionKey};
-use super::topic::{Topic, same_table};
+use super::topic::{Topic, TopicKey, same_table};
 use super::view::Run;
 use crate::event::{Body, Channel, Event, Message, Position, RowChange, Table};
 use crate::filter::Predicate;
 use crate::protocol::ServerMessage;
-use crate::protocol::encode::{Projection, Seen, Wire, change_body, frame, message_body, reply};
+use crate::protocol::encode::{Projection, Seen, Wire, frame, message_body, reply, tell};
 
 /// Names a session in the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,8 +53,9 @@ pub struct Member {
     pub queue: Arc<Queue>,
 }
 
-type MemberKey = (SessionKey, SubscriptionKey);
-pub(super) type GroupKey = usize;
+/// Names a member, in few bytes.
+pub(super) type MemberKey = ([u32; 2], SubscriptionKey);
+pub(super) type GroupKey = u32;
 
 /// Counts of what was carried, since the start.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -63,30 +68,24 @@ pub struct Delivered {
 
 #[derive(Default)]
 pub(super) struct Index {
-    channels: AHashMap<Channel, Vec<Topic>>,
+    channels: AHashMap<Channel, Vec<TopicKey>>,
+    topics: Slab<Topic>,
     groups: Slab<Group>,
     /// Where each member is, for leaving.
-    places: AHashMap<MemberKey, GroupKey>,
-    /// Groups that saw part of a transaction whose end was not yet read.
+    places: AHashMap<MemberKey, (GroupKey, BucketKey)>,
+    /// Groups that saw part of a transaction whose end was not yet read; some may be gone.
     open: Vec<GroupKey>,
+    /// Topics that no event finds any more, whose members are to read the log after a position.
+    leaving: Vec<(TopicKey, Position)>,
+    /// One of their groups, and those of its members who have not been told.
+    parting: Option<(GroupKey, Parting)>,
+    /// Frames that are still to be queued, within a dispatch.
+    held: Held,
     pub(super) delivered: Delivered,
 }
 
-/// Everybody with the same filter over the same columns.
-pub(super) struct Group {
-    channel: Channel,
-    table: Option<Arc<Table>>,
-    pub(super) predicate: Option<Arc<Predicate>>,
-    shapes: AHashMap<Arc<Projection>, Vec<Bucket>>,
-    open: bool,
-}
-
-/// Everybody who gets the very same bytes.
-struct Bucket {
-    wire: Wire,
-    id: Arc<str>,
-    members: AHashMap<MemberKey, Arc<Queue>>,
-}
+/// The members of a group that ends.
+type Parting = Box<dyn Iterator<Item = (MemberKey, Arc<Queue>)> + Send>;
 
 /// What an event is to a group.
 type Found = (GroupKey, Seen);
@@ -94,28 +93,29 @@ type Found = (GroupKey, Seen);
 impl Index {
     /// Adds a member, or nothing if it is there.
     pub(super) fn join(&mut self, interest: Interest, member: Member, open: bool) {
-        let key = (member.session, member.subscription);
+        let key = member_key(member.session, member.subscription);
         if self.places.contains_key(&key) {
             return;
         }
-        let group_key = self.group_of(&interest);
-        let group = &mut self.groups[group_key];
-        if open && !group.open {
-            group.open = true;
-            self.open.push(group_key);
+        let topic = self.topic_of(&interest);
+        let place = match self.topics[topic as usize].group_of(interest.predicate.as_ref(), &self.groups) {
+            Some(group) => (group, self.groups[group as usize].add(&interest, key, member.queue)),
+            None => (self.add_group(&interest, topic, key, member.queue), 0),
+        };
+        if open {
+            self.set_open(place.0);
         }
-        group.add(&interest, key, member.queue);
-        self.places.insert(key, group_key);
+        self.places.insert(key, place);
     }
 
     pub(super) fn leave(&mut self, session: SessionKey, subscription: SubscriptionKey) {
-        let key = (session, subscription);
-        let Some(group_key) = self.places.remove(&key) else { return };
-        let group = &mut self.groups[group_key];
-        group.remove(key);
-        if group.shapes.is_empty() {
-            self.remove_group(group_key);
+        let key = member_key(session, subscription);
+        let Some((group, bucket)) = self.places.remove(&key) else { return };
+        let is_parting = self.parting.as_ref().is_some_and(|(parting, _)| *parting == group);
+        if !is_parting && self.groups[group as usize].remove(bucket, key) {
+            self.remove_group(group);
         }
+        self.shrink();
     }
 
     /// Subscriptions, and how many different filters they have.
@@ -124,20 +124,28 @@ impl Index {
     }
 
     /// Queues the frames of one transaction (or of a part of a very large one) for everybody whom it concerns.
-    pub(super) fn dispatch(&mut self, run: Run<'_>) {
-        match run.events {
+    ///
+    /// Returns false, and has queued nothing, where it found members to be sent away: `send_away` comes first.
+    #[must_use]
+    pub(super) fn dispatch(&mut self, run: Run<'_>) -> bool {
+        let done = match run.events {
             [event] => self.dispatch_one(event, run.complete),
             _ => self.dispatch_many(run),
-        }
-        if run.complete && !self.open.is_empty() && !run.stands_alone() {
+        };
+        if done && run.complete && !self.open.is_empty() && !run.stands_alone() {
             self.close_open(&run.events[run.events.len() - 1]);
         }
+        done
     }
 
-    fn dispatch_one(&mut self, event: &Event, complete: bool) {
+    fn dispatch_one(&mut self, event: &Event, complete: bool) -> bool {
         match &event.change.body {
             Body::Row(change) => {
-                for found in self.find(change, event.position) {
+                let found = self.find(change, event.position);
+                if !self.leaving.is_empty() {
+                    return false;
+                }
+                for found in found {
                     self.deliver(event, change, found, complete, complete);
                 }
             }
@@ -145,6 +153,7 @@ impl Index {
             // Each session reads the reset from the log itself, and takes a fresh snapshot.
             Body::Reset { channel, .. } => self.evict(channel, event.position, |_| true),
         }
+        self.leaving.is_empty()
     }
 
     /// Which events concern which filter is known before the first frame is made, so that each filter's last one can say
@@ -152,7 +161,7 @@ impl Index {
     ///
     /// Whoever is sent away by any of them is so before the first of them: it reads the whole run for itself, and what is
     /// queued stays in the log's order.
-    fn dispatch_many(&mut self, run: Run<'_>) {
+    fn dispatch_many(&mut self, run: Run<'_>) -> bool {
         let start = run.events[0].position;
         let mut matches: Vec<(usize, Found)> = Vec::new();
         let mut last_of: AHashMap<GroupKey, usize> = AHashMap::new();
@@ -169,6 +178,9 @@ impl Index {
                 Body::Reset { channel, .. } => self.evict(channel, start, |_| true),
             }
         }
+        if !self.leaving.is_empty() {
+            return false;
+        }
         let mut matches = matches.into_iter().peekable();
         // Without messages, events that concern nobody are not looked at again.
         for (i, event) in run.events.iter().enumerate().filter(|_| messages) {
@@ -182,6 +194,7 @@ impl Index {
         for (i, found) in matches {
             self.deliver_one_of(run, i, found, &last_of);
         }
+        true
     }
 
     fn deliver_one_of(&mut self, run: Run<'_>, i: usize, found: Found, last_of: &AHashMap<GroupKey, usize>) {
@@ -202,13 +215,17 @@ impl Index {
     /// Queues a message's frames; without a position it is ephemeral.
     pub(super) fn send_message(&mut self, channel: &Channel, position: Option<Position>, body: &[u8]) {
         let Some(topics) = self.channels.get(channel) else { return };
-        for bucket in topics.iter().flat_map(Topic::groups).flat_map(|g| self.groups[g].shapes.values()).flatten() {
-            let bytes = frame(bucket.wire, "message", &bucket.id, position, body);
-            let kind = match position {
-                Some(position) => ItemKind::Frame(position, bytes),
-                None => ItemKind::Ephemeral(bytes),
-            };
-            bucket.send(&kind, &mut self.delivered);
+        let groups = topics.iter().flat_map(|topic| self.topics[*topic as usize].groups());
+        let places = groups.flat_map(|group| self.groups[group as usize].places().map(move |place| (group, place)));
+        for (group, (key, bucket)) in places {
+            let bytes = frame(bucket.wire(), "message", bucket.id(), position, body);
+            match position {
+                Some(position) => {
+                    let before = self.held.hold((group, key), bucket.wire(), position, bytes);
+                    queue(&self.groups, before, &mut self.delivered);
+                }
+                None => bucket.send(&ItemKind::Ephemeral(bytes), 1, &mut self.delivered),
+            }
         }
     }
 
@@ -220,10 +237,11 @@ impl Index {
             return Vec::new();
         }
         let channel = Channel::Table(change.table.name.clone());
-        let Some(topics) = self.channels.get_mut(&channel) else { return Vec::new() };
+        let Some(topics) = self.channels.get(&channel) else { return Vec::new() };
         let mut found = Vec::new();
         let mut others = false;
-        for topic in topics {
+        for key in topics {
+            let topic = &mut self.topics[*key as usize];
             match topic.is_of(&change.table) {
                 true => topic.find(change, &self.groups, &mut found),
                 false => others = true,
@@ -236,51 +254,75 @@ impl Index {
     }
 
     fn deliver(&mut self, event: &Event, change: &RowChange, (key, seen): Found, last: bool, complete: bool) {
-        let Some(group) = self.groups.get_mut(key) else { return };
-        for (projection, buckets) in &group.shapes {
-            let body = change_body(event, change, seen, projection, last);
-            for bucket in buckets {
-                let bytes = frame(bucket.wire, "change", &bucket.id, Some(event.position), &body);
-                bucket.send(&ItemKind::Frame(event.position, bytes), &mut self.delivered);
+        let Some(group) = self.groups.get(key as usize) else { return };
+        for shape in group.shapes() {
+            if shape.projection().deliver.is_some() {
+                let Some(part) = Part::new(event, change, seen, shape.projection()).map(Arc::new) else { continue };
+                shape.into_buckets().for_each(|(_, bucket)| bucket.conflate(&part, last, &mut self.delivered));
+                continue;
+            }
+            let Some(told) = tell(event, change, seen, shape.projection(), last) else { continue };
+            for (at, bucket) in shape.into_buckets() {
+                let bytes = told.frame(bucket.wire(), bucket.id(), event.position);
+                let before = self.held.hold((key, at), bucket.wire(), event.position, bytes);
+                queue(&self.groups, before, &mut self.delivered);
             }
         }
         if last {
-            group.open = false;
-        } else if !complete && !group.open {
-            group.open = true;
-            self.open.push(key);
+            self.groups[key as usize].open = false;
+        } else if !complete {
+            self.set_open(key);
         }
     }
 
     /// Tells those who saw an earlier part of this transaction, and nothing of its last part, that it has ended.
     fn close_open(&mut self, event: &Event) {
         for key in std::mem::take(&mut self.open) {
-            let Some(group) = self.groups.get_mut(key) else { continue };
-            if !std::mem::take(&mut group.open) {
+            if !self.groups.get_mut(key as usize).is_some_and(|group| std::mem::take(&mut group.open)) {
                 continue;
             }
-            for bucket in group.shapes.values().flatten() {
-                let bytes = commit(bucket.wire, &bucket.id, event);
-                bucket.send(&ItemKind::Frame(event.position, bytes), &mut self.delivered);
+            let group = &self.groups[key as usize];
+            // An application's own event has no transaction.
+            let changes = group.shapes().filter(|shape| !shape.projection().is_named());
+            let buckets = changes.flat_map(|shape| {
+                let conflates = shape.projection().deliver.is_some();
+                shape.into_buckets().map(move |place| (place, conflates))
+            });
+            for ((at, bucket), conflates) in buckets {
+                if conflates {
+                    bucket.end(event);
+                    continue;
+                }
+                let bytes = commit(bucket.wire(), bucket.id(), event);
+                let before = self.held.hold((key, at), bucket.wire(), event.position, bytes);
+                queue(&self.groups, before, &mut self.delivered);
             }
         }
     }
 
-    /// Sends the members of some topics away, to read the log from just before `position`.
+    /// Queues what is held. To be called before anybody else sees the index.
+    pub(super) fn let_go(&mut self) {
+        while let Some(chunk) = self.held.take() {
+            queue(&self.groups, Some(chunk), &mut self.delivered);
+        }
+    }
+
+    /// Takes some topics out of the index. Their members are still to be told.
     fn evict(&mut self, channel: &Channel, position: Position, which: impl Fn(&Topic) -> bool) {
-        let Some(topics) = self.channels.get(channel) else { return };
+        let Some(topics) = self.channels.get_mut(channel) else { return };
         let before = Position::new(position.epoch.0, position.offset.0 - 1);
-        let gone: Vec<GroupKey> = topics.iter().filter(|topic| which(topic)).flat_map(Topic::groups).collect();
-        for key in gone {
-            for (member, queue) in self.groups[key].shapes.values().flatten().flat_map(|bucket| &bucket.members) {
-                self.places.remove(member);
-                queue.push(member.1, ItemKind::Evicted(before));
-            }
-            self.remove_group(key);
+        let gone = topics.extract_if(.., |key| which(&self.topics[*key as usize]));
+        let first = self.leaving.len();
+        self.leaving.extend(gone.map(|key| (key, before)));
+        for (key, _) in &self.leaving[first..] {
+            self.topics[*key as usize].is_leaving = true;
+        }
+        if topics.is_empty() {
+            self.channels.remove(channel);
         }
     }
 
-    /// Sends everybody away, to read the log from just before `position`.
+    /// Takes everybody out of the index, to read the log from just before `position`.
     pub(super) fn evict_all(&mut self, position: Position) {
         let channels: Vec<Channel> = self.channels.keys().cloned().collect();
         for channel in channels {
@@ -288,75 +330,156 @@ impl Index {
         }
     }
 
-    /// The group of an interest, made if it is the first of its kind.
-    fn group_of(&mut self, interest: &Interest) -> GroupKey {
-        let topics = self.channels.entry(interest.channel.clone()).or_default();
-        let at = topics.iter().position(|topic| same_table(topic.table.as_ref(), interest.table.as_ref()));
-        let topic = match at {
-            Some(i) => &mut topics[i],
-            None => topics.push_mut(Topic::new(interest.table.clone())),
-        };
-        if let Some(&key) = topic.by_predicate.get(&interest.predicate) {
-            return key;
+    /// Tells up to `most` of those who were taken out of the index. Returns whether there are more.
+    pub(super) fn send_away(&mut self, most: usize) -> bool {
+        // What came before is told before.
+        self.let_go();
+        let Some((topic, before)) = self.leaving.last().copied() else { return false };
+        let mut left = most;
+        if !self.tell_parting(before, &mut left) {
+            return true;
         }
-        let key = self.groups.insert(Group {
-            channel: interest.channel.clone(),
-            table: interest.table.clone(),
-            predicate: interest.predicate.clone(),
-            shapes: AHashMap::new(),
-            open: false,
-        });
-        topic.add(interest.predicate.clone(), key);
+        let some: Vec<GroupKey> =
+            self.topics.get(topic as usize).into_iter().flat_map(Topic::groups).take(left).collect();
+        if some.is_empty() {
+            self.leaving.pop();
+        }
+        for key in some {
+            self.parting = Some((key, self.groups[key as usize].take_members()));
+            if !self.tell_parting(before, &mut left) {
+                return true;
+            }
+        }
+        self.shrink();
+        !self.leaving.is_empty()
+    }
+
+    /// Goes on with the members of one group. Returns whether all of them have been told.
+    fn tell_parting(&mut self, before: Position, left: &mut usize) -> bool {
+        let Some((group, members)) = &mut self.parting else { return true };
+        for (member, queue) in members {
+            // Whoever has left meanwhile is told nothing, even if it has joined another group since.
+            if self.places.get(&member).is_some_and(|(of, _)| of == group) {
+                self.places.remove(&member);
+                queue.push(member.1, ItemKind::Evicted(before));
+            }
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return false;
+            }
+        }
+        let group = *group;
+        self.parting = None;
+        self.remove_group(group);
+        true
+    }
+
+    /// The topic of an interest, made if it is the first of its kind.
+    fn topic_of(&mut self, interest: &Interest) -> TopicKey {
+        let topics = self.channels.entry(interest.channel.clone()).or_default();
+        let table = interest.table.as_ref();
+        if let Some(key) = topics.iter().find(|key| same_table(self.topics[**key as usize].table.as_ref(), table)) {
+            return *key;
+        }
+        let key = self.topics.insert(Topic::new(interest.channel.clone(), interest.table.clone())) as TopicKey;
+        topics.push(key);
+        key
+    }
+
+    fn add_group(&mut self, interest: &Interest, topic: TopicKey, member: MemberKey, queue: Arc<Queue>) -> GroupKey {
+        let key = self.groups.insert(Group::new(interest, topic, member, queue)) as GroupKey;
+        self.groups[key as usize].placing = self.topics[topic as usize].add(interest.predicate.as_ref(), key);
         key
     }
 
     fn remove_group(&mut self, key: GroupKey) {
-        let group = self.groups.remove(key);
-        self.open.retain(|open| *open != key);
-        let Some(topics) = self.channels.get_mut(&group.channel) else { return };
-        for topic in topics.iter_mut().filter(|topic| same_table(topic.table.as_ref(), group.table.as_ref())) {
-            topic.remove(&group.predicate, key);
+        let group = self.groups.remove(key as usize);
+        let topic = &mut self.topics[group.topic as usize];
+        topic.remove(group.predicate.as_ref(), key, group.placing);
+        if topic.is_empty() {
+            let topic = self.topics.remove(group.topic as usize);
+            self.leaving.retain(|(key, _)| *key != group.topic);
+            if let Some(topics) = self.channels.get_mut(&topic.channel) {
+                topics.retain(|key| *key != group.topic);
+                if topics.is_empty() {
+                    self.channels.remove(&topic.channel);
+                }
+            }
         }
-        topics.retain(|topic| !topic.by_predicate.is_empty());
-        if topics.is_empty() {
-            self.channels.remove(&group.channel);
+    }
+
+    fn set_open(&mut self, key: GroupKey) {
+        let group = &mut self.groups[key as usize];
+        if std::mem::replace(&mut group.open, true) {
+            return;
+        }
+        // Of groups that are gone, something stays here until the transaction ends.
+        if self.open.len() > 2 * self.groups.len() + 64 {
+            self.open.sort_unstable();
+            self.open.dedup();
+            self.open.retain(|open| *open != key && self.groups.get(*open as usize).is_some_and(|group| group.open));
+        }
+        self.open.push(key);
+    }
+
+    /// Gives back what a crowd has left behind.
+    fn shrink(&mut self) {
+        let count = self.places.len();
+        if count < self.places.capacity() / 8 {
+            self.places.shrink_to(count * 2);
+        }
+        if self.groups.is_empty() {
+            self.groups.shrink_to_fit();
         }
     }
 }
 
-impl Group {
-    fn add(&mut self, interest: &Interest, key: MemberKey, queue: Arc<Queue>) {
-        let buckets = self.shapes.entry(interest.projection.clone()).or_default();
-        let at = buckets.iter().position(|bucket| bucket.wire == interest.wire && bucket.id == interest.id);
-        let bucket = match at {
-            Some(i) => &mut buckets[i],
-            None => buckets.push_mut(Bucket { wire: interest.wire, id: interest.id.clone(), members: AHashMap::new() }),
-        };
-        bucket.members.insert(key, queue);
-    }
+fn member_key(session: SessionKey, subscription: SubscriptionKey) -> MemberKey {
+    ([(session.0 >> 32) as u32, session.0 as u32], subscription)
+}
 
-    fn remove(&mut self, key: MemberKey) {
-        for buckets in self.shapes.values_mut() {
-            for bucket in &mut *buckets {
-                bucket.members.remove(&key);
-            }
-            buckets.retain(|bucket| !bucket.members.is_empty());
-        }
-        self.shapes.retain(|_, buckets| !buckets.is_empty());
+/// Queues frames for those whose they are.
+fn queue(groups: &Slab<Group>, chunk: Option<Chunk>, delivered: &mut Delivered) {
+    let Some(chunk) = chunk else { return };
+    let (group, bucket) = chunk.place;
+    if let Some(bucket) = groups.get(group as usize).and_then(|group| group.bucket(bucket)) {
+        let count = chunk.count;
+        bucket.send(&chunk.into_kind(), count, delivered);
     }
 }
 
 impl Bucket {
-    fn send(&self, kind: &ItemKind, delivered: &mut Delivered) {
+    fn send(&self, kind: &ItemKind, frames: u64, delivered: &mut Delivered) {
         let bytes = match kind {
-            ItemKind::Frame(_, bytes) | ItemKind::Ephemeral(bytes) => bytes.len() as u64,
+            ItemKind::Frame(_, bytes) | ItemKind::Frames { bytes, .. } | ItemKind::Ephemeral(bytes) => {
+                bytes.len() as u64
+            }
             ItemKind::Evicted(_) => 0,
         };
-        for ((_, subscription), queue) in &self.members {
+        for ((_, subscription), queue) in self.members() {
             if queue.push(*subscription, kind.clone()) {
-                delivered.frames += 1;
+                delivered.frames += frames;
                 delivered.bytes += bytes;
             }
+        }
+    }
+}
+
+impl Bucket {
+    /// Adds a change for those who conflate.
+    fn conflate(&self, part: &Arc<Part>, last: bool, delivered: &mut Delivered) {
+        for ((_, subscription), queue) in self.members() {
+            if queue.conflate(*subscription, part.clone(), last) {
+                delivered.frames += 1;
+                delivered.bytes += part.bytes() as u64;
+            }
+        }
+    }
+
+    /// Ends, for those who conflate, the transaction that `event` ends.
+    fn end(&self, event: &Event) {
+        for ((_, subscription), queue) in self.members() {
+            queue.end(*subscription, event.position, event.change.tx);
         }
     }
 }

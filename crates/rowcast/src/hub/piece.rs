@@ -18,6 +18,8 @@ pub struct Piece {
     /// Whether the log had no more: the end of a transaction that is there in part has not been appended yet. Otherwise
     /// the piece has reached its size.
     pub at_head: bool,
+    /// Roughly what the events take.
+    pub bytes: usize,
 }
 
 /// Reads events after `after` until the last transaction is whole, the piece is as large as it may be, or the log ends.
@@ -32,10 +34,10 @@ pub async fn read_piece(
     let mut events = log.read(after, events_max, bytes_max).await?;
     let mut bytes: usize = events.iter().map(|event| weight(event)).sum();
     loop {
-        let Some(last) = events.last() else { return Ok(Piece { events, at_head: true }) };
+        let Some(last) = events.last() else { return Ok(Piece { events, at_head: true, bytes }) };
         let at_head = last.position == log.head();
         if at_head || is_end(last) || events.len() >= events_max || bytes >= bytes_max {
-            return Ok(Piece { events, at_head });
+            return Ok(Piece { events, at_head, bytes });
         }
         let more = log.read(last.position, events_max, bytes_max).await?;
         bytes += more.iter().map(|event| weight(event)).sum::<usize>();

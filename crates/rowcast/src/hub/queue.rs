@@ -4,11 +4,14 @@
 //! client costs its own catching up, and nobody's memory.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
+use super::conflate::{Conflated, Flush, Part, Waiting};
 use crate::event::{Offset, Position};
 
 /// Names a subscription within its session.
@@ -29,6 +32,15 @@ pub struct Item {
 pub enum ItemKind {
     /// A frame about the event at this position.
     Frame(Position, Bytes),
+    /// Frames about events from one position to another.
+    Frames {
+        /// Of the first of them.
+        first: Position,
+        /// Of the last.
+        last: Position,
+        /// One behind the other.
+        bytes: Bytes,
+    },
     /// A frame that is not in the log.
     Ephemeral(Bytes),
     /// The hub no longer carries this subscription: it goes on by reading the log after this position.
@@ -40,7 +52,7 @@ impl ItemKind {
         // What a place in the queue costs beside the shared bytes.
         const PLACE: usize = size_of::<Item>();
         match self {
-            Self::Frame(_, frame) | Self::Ephemeral(frame) => frame.len() + PLACE,
+            Self::Frame(_, bytes) | Self::Frames { bytes, .. } | Self::Ephemeral(bytes) => bytes.len() + PLACE,
             Self::Evicted(_) => PLACE,
         }
     }
@@ -50,7 +62,7 @@ impl ItemKind {
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
-    wake: Notify,
+    wake: AtomicWaker,
     bytes_max: usize,
 }
 
@@ -58,6 +70,8 @@ pub struct Queue {
 struct State {
     items: VecDeque<Item>,
     bytes: usize,
+    /// What waits on subscriptions that conflate, where there are any.
+    waiting: Option<Box<Waiting>>,
     /// The session has to read the log after this position; nothing is queued until it has rejoined.
     behind: Option<Position>,
     skipped: Vec<(SubscriptionKey, u64)>,
@@ -92,7 +106,7 @@ pub struct Taken {
 impl Queue {
     /// An empty queue that holds at most `bytes_max` bytes of frames.
     pub fn new(bytes_max: usize) -> Self {
-        Self { state: Mutex::default(), wake: Notify::new(), bytes_max }
+        Self { state: Mutex::default(), wake: AtomicWaker::new(), bytes_max }
     }
 
     /// Adds a frame or an eviction. Returns whether it was queued: not if the client is behind.
@@ -101,8 +115,8 @@ impl Queue {
         if state.behind.is_some() {
             return false;
         }
-        let bytes = kind.bytes();
-        if state.bytes + bytes > self.bytes_max {
+        let (bytes, kind) = (kind.bytes(), state.with_conflated(subscription, kind));
+        if state.held() + bytes > self.bytes_max {
             return self.overflow(&mut state, subscription, kind);
         }
         state.bytes += bytes;
@@ -110,7 +124,7 @@ impl Queue {
         state.items.push_back(Item { subscription, kind });
         drop(state);
         if first {
-            self.wake.notify_one();
+            self.wake.wake();
         }
         true
     }
@@ -118,7 +132,7 @@ impl Queue {
     /// An ephemeral frame is dropped and counted; anything else puts the session behind.
     fn overflow(&self, state: &mut State, subscription: SubscriptionKey, kind: ItemKind) -> bool {
         let position = |kind: &ItemKind| match kind {
-            ItemKind::Frame(position, _) => Some(before(*position)),
+            ItemKind::Frame(first, _) | ItemKind::Frames { first, .. } => Some(before(*first)),
             ItemKind::Evicted(position) => Some(*position),
             ItemKind::Ephemeral(_) => None,
         };
@@ -126,16 +140,56 @@ impl Queue {
             count(&mut state.skipped, subscription);
             return false;
         };
-        let oldest = state.items.iter().find_map(|item| position(&item.kind));
+        let conflated = state.waiting.take().and_then(|waiting| waiting.oldest());
+        let queued = state.items.iter().find_map(|item| position(&item.kind));
+        let oldest = [conflated.map(before), queued].into_iter().flatten().min();
         for item in state.items.drain(..) {
             if let ItemKind::Ephemeral(_) = item.kind {
                 count(&mut state.skipped, item.subscription);
             }
         }
         state.bytes = 0;
-        state.behind = Some(oldest.unwrap_or(newest));
-        self.wake.notify_one();
+        // What is conflated may be newer than what comes now: frames are held for a moment.
+        state.behind = Some(oldest.map_or(newest, |oldest| oldest.min(newest)));
+        self.wake.wake();
         false
+    }
+
+    /// Adds a change for a subscription that conflates. Returns whether it was taken: not if the client is behind.
+    pub(super) fn conflate(&self, subscription: SubscriptionKey, part: Arc<Part>, last: bool) -> bool {
+        let position = part.position();
+        self.wait(subscription, position, |waiting| waiting.push(subscription, part, last))
+    }
+
+    /// Ends, for a subscription that conflates, a transaction of which it has seen a part.
+    pub(super) fn end(&self, subscription: SubscriptionKey, position: Position, tx: u64) {
+        self.wait(subscription, position, |waiting| waiting.end(subscription, position, tx, true));
+    }
+
+    fn wait(&self, subscription: SubscriptionKey, at: Position, add: impl FnOnce(&mut Waiting) -> bool) -> bool {
+        let mut state = self.state.lock();
+        if state.behind.is_some() {
+            return false;
+        }
+        let wake = add(state.waiting.get_or_insert_default());
+        // Reducing goes through all that waits, so it has to make room for a while.
+        let enough = self.bytes_max / 4 * 3;
+        if state.held() > self.bytes_max && !(state.reduce() && state.held() <= enough) {
+            return self.overflow(&mut state, subscription, ItemKind::Evicted(before(at)));
+        }
+        drop(state);
+        if wake {
+            self.wake.wake();
+        }
+        true
+    }
+
+    /// Takes what waits on subscriptions that conflate, as far as `is_due` says so.
+    pub fn take_conflated(
+        &self,
+        is_due: impl FnMut(SubscriptionKey, &Conflated) -> bool,
+    ) -> Vec<(SubscriptionKey, Flush)> {
+        self.state.lock().waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.take(is_due))
     }
 
     /// Takes up to about `bytes_max` bytes of what is there; never waits.
@@ -164,22 +218,16 @@ impl Queue {
         taken
     }
 
-    /// Returns when there may be something to take. Dropping the future loses nothing.
-    pub async fn ready(&self) {
-        loop {
-            let woken = self.wake.notified();
-            {
-                let state = self.state.lock();
-                if !state.items.is_empty()
-                    || state.behind.is_some()
-                    || !state.skipped.is_empty()
-                    || state.closing.is_some()
-                {
-                    return;
-                }
-            }
-            woken.await;
-        }
+    /// Ready when there may be something to take. One task waits at a time.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wake.register(cx.waker());
+        let state = self.state.lock();
+        let idle = state.items.is_empty()
+            && state.behind.is_none()
+            && state.skipped.is_empty()
+            && state.closing.is_none()
+            && state.waiting.as_ref().is_none_or(|waiting| !waiting.has_news());
+        if idle { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Drops what waits for a subscription that has ended.
@@ -188,6 +236,9 @@ impl Queue {
         state.items.retain(|item| item.subscription != subscription);
         state.bytes = state.items.iter().map(|item| item.kind.bytes()).sum();
         state.skipped.retain(|(key, _)| *key != subscription);
+        if let Some(waiting) = &mut state.waiting {
+            waiting.remove(subscription);
+        }
     }
 
     /// Takes frames again: of those subscriptions that join from now on.
@@ -198,13 +249,31 @@ impl Queue {
     /// Asks the session to say goodbye.
     pub fn close(&self, closing: Closing) {
         self.state.lock().closing.get_or_insert(closing);
-        self.wake.notify_one();
+        self.wake.wake();
     }
 
     /// Bytes that wait, and whether the client is behind.
     pub fn status(&self) -> (usize, bool) {
         let state = self.state.lock();
-        (state.bytes, state.behind.is_some())
+        (state.held(), state.behind.is_some())
+    }
+}
+
+impl State {
+    /// Bytes of all that waits.
+    fn held(&self) -> usize {
+        self.bytes + self.waiting.as_ref().map_or(0, |waiting| waiting.bytes())
+    }
+
+    fn reduce(&mut self) -> bool {
+        self.waiting.as_mut().is_some_and(|waiting| waiting.reduce())
+    }
+
+    /// A subscription that is evicted reads the log from before what it has not been told.
+    fn with_conflated(&mut self, subscription: SubscriptionKey, kind: ItemKind) -> ItemKind {
+        let (ItemKind::Evicted(position), Some(waiting)) = (&kind, &mut self.waiting) else { return kind };
+        let oldest = waiting.remove(subscription).map_or(*position, before);
+        ItemKind::Evicted(oldest.min(*position))
     }
 }
 

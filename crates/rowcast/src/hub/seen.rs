@@ -2,7 +2,9 @@
 //!
 //! Shared by the hub, which asks for everybody, and by a session that reads the log for itself.
 
-use crate::event::{Op, RowChange, Value};
+use std::borrow::Cow;
+
+use crate::event::{Op, Row, RowChange, Value};
 use crate::filter::Predicate;
 use crate::protocol::encode::Seen;
 
@@ -11,14 +13,19 @@ use crate::protocol::encode::Seen;
 /// A source may know of the old row only its key. Whoever may hold such a row is told that it changed or is gone; others
 /// lose nothing by it.
 pub fn seen(predicate: Option<&Predicate>, change: &RowChange) -> Option<Seen> {
+    seen_from(predicate, change, row_before(change).as_deref())
+}
+
+/// The same, of a change whose row before it has been looked up.
+pub(super) fn seen_from(predicate: Option<&Predicate>, change: &RowChange, old: Option<&Row>) -> Option<Seen> {
     let same = |op| Some(Seen { op, cause: None });
     let Some(predicate) = predicate else { return same(change.op) };
-    let now = change.new.as_ref().is_some_and(|row| predicate.matches(row));
-    let before = || matched(predicate, change).unwrap_or(true);
+    let now = || change.new.as_ref().is_some_and(|row| predicate.matches(row));
+    let before = || old.is_some_and(|row| predicate.truth(row).unwrap_or_else(|| predicate.may_match(row)));
     match change.op {
-        Op::Insert => now.then_some(Seen { op: Op::Insert, cause: None }),
+        Op::Insert => now().then_some(Seen { op: Op::Insert, cause: None }),
         Op::Delete => before().then_some(Seen { op: Op::Delete, cause: None }),
-        Op::Update => match (before(), now) {
+        Op::Update => match (before(), now()) {
             (true, true) => same(Op::Update),
             (false, true) => Some(Seen { op: Op::Insert, cause: Some(Op::Update) }),
             (true, false) => Some(Seen { op: Op::Delete, cause: Some(Op::Update) }),
@@ -27,29 +34,21 @@ pub fn seen(predicate: Option<&Predicate>, change: &RowChange) -> Option<Seen> {
     }
 }
 
-/// A column's value before the change; `Unchanged` where the source does not know it, `None` where there was no row.
-pub(super) fn old_value(change: &RowChange, column: usize) -> Option<&Value> {
-    match (&change.old, &change.new) {
-        (Some(old), _) => old.values.get(column),
-        (None, _) if change.op == Op::Insert => None,
-        (None, Some(new)) if change.table.key.contains(&column) => new.values.get(column),
-        (None, _) => Some(&Value::Unchanged),
+/// The row before a change, with `Unchanged` for what the source does not know of it; `None` where there was none.
+pub(super) fn row_before(change: &RowChange) -> Option<Cow<'_, Row>> {
+    match (change.op, &change.old, &change.new) {
+        (Op::Insert, ..) => None,
+        (_, Some(old), _) => Some(Cow::Borrowed(old)),
+        // The key is as it was; nothing else is known.
+        (_, None, Some(new)) => {
+            let of = |(column, value): (usize, &Value)| match change.table.key.contains(&column) {
+                true => value.clone(),
+                false => Value::Unchanged,
+            };
+            Some(Cow::Owned(new.values.iter().enumerate().map(of).collect::<Vec<_>>().into()))
+        }
+        (_, None, None) => Some(Cow::Owned(Vec::new().into())),
     }
-}
-
-/// Whether the filter kept the old row; `None` where a column that decides it is not known.
-fn matched(predicate: &Predicate, change: &RowChange) -> Option<bool> {
-    let truth = match (&change.old, &change.new) {
-        (Some(old), _) => predicate.truth(old),
-        // The key is as it was; whatever else the filter reads is not known.
-        (None, Some(new)) if !lacks(predicate, change) => predicate.truth(new),
-        (None, _) => None,
-    };
-    truth.or_else(|| (!lacks(predicate, change)).then_some(false))
-}
-
-fn lacks(predicate: &Predicate, change: &RowChange) -> bool {
-    predicate.columns().iter().any(|column| matches!(old_value(change, *column), Some(Value::Unchanged)))
 }
 
 #[cfg(test)]
@@ -57,7 +56,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::{Column, Row, Table, TableName};
+    use crate::event::{Column, Table, TableName};
     use crate::filter::{Dialect, Filter};
 
     fn table() -> Arc<Table> {

@@ -17,10 +17,26 @@
 //! That is SQLite. A column of PostgreSQL is checked against its type's own limits (`postgres`), and what the database is the
 //! better judge of is left to it.
 //!
+//! A column of MySQL or MariaDB (`mysql`) takes only what it keeps exactly, for the database would round or cut off much else:
+//!
+//! | the column is | takes | refuses |
+//! |---|---|---|
+//! | `tinyint` … `bigint`, each also unsigned | integers of its size, also as text or as `37.0`; `true` and `false` as 1 and 0 | fractions, beyond its size, other text |
+//! | `year`, `bit(n)` | years from 1901 to 2155 and 0; integers of n bits, `true` and `false` | two digits; beyond n bits |
+//! | `decimal(10,2)` | numbers, also as text; `true` and `false` | more digits than it has, on either side of the point |
+//! | `float`, `double` | numbers, also as text; `true` and `false` | beyond its type |
+//! | `char(n)`, `varchar(n)`, `text` … | text; numbers, `true`, `false`, objects and arrays as they were written | more than n characters |
+//! | `datetime(n)`, `timestamp(n)` | `2026-11-21T10:00:00.5+01:00`: with a zone it is kept in UTC, without one as it is | more digits of a second than n, numbers |
+//! | `date`, `time(n)` | `2026-11-21`; `-838:59:59.5` | a time of day in a date; more digits than n |
+//! | `enum`, `set` | names, which the database judges | numbers that are no names: they would be taken for places |
+//! | `json`, `binary` … `longblob` | everything, as its JSON; text of the form `\x00ff` | –; everything else |
+//! | `uuid`, `inet6`, others | a uuid; what the database takes | other text; – |
+//!
 //! NULL is taken everywhere. A column that is not named gets its default. A column that is named twice is refused, as is a
 //! name that is no column's, unless [`Extra::Ignore`] passes over it.
 
 mod kind;
+mod mysql;
 mod number;
 mod postgres;
 
@@ -59,6 +75,7 @@ pub struct Misfit {
 enum Kinds {
     Sqlite(Box<[kind::Kind]>),
     Postgres(Box<[postgres::Kind]>),
+    Mysql(Box<[mysql::Kind]>),
 }
 
 impl Kinds {
@@ -67,6 +84,7 @@ impl Kinds {
         match dialect {
             Dialect::Sqlite => Self::Sqlite(declared.map(kind::Kind::of).collect()),
             Dialect::Postgres => Self::Postgres(declared.map(postgres::Kind::of).collect()),
+            Dialect::Mysql => Self::Mysql(declared.map(mysql::Kind::of).collect()),
         }
     }
 
@@ -74,6 +92,7 @@ impl Kinds {
         match self {
             Self::Sqlite(kinds) => kinds[column].value(field),
             Self::Postgres(kinds) => kinds[column].value(field),
+            Self::Mysql(kinds) => kinds[column].value(field),
         }
     }
 }

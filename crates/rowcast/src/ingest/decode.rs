@@ -3,9 +3,11 @@
 //! Knows formats and no tables: `coerce` makes a record fit one. Holds one record at a time, never a body, so that a body
 //! may stream without end; a record that is wrong is told and the next one is read.
 
+mod copy;
 mod csv;
 mod fields;
 mod json;
+mod line;
 mod lines;
 mod text;
 
@@ -14,6 +16,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use fields::{Field, Fields};
+pub use line::Point;
 
 /// The longest record that is read, in bytes. A longer one is rejected, not held.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -32,9 +35,17 @@ pub enum Format {
     Csv,
     /// Server-Sent Events; the data of each is one JSON object.
     Sse,
+    /// PostgreSQL's COPY text format. Its columns are told beside it ([`Decoder::columns`]), or by a first line
+    /// `COPY table (a, b) FROM stdin;`.
+    Copy,
+    /// InfluxDB's line protocol: tags and fields by their names, the time as `time`. The measurement is not kept.
+    Line,
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::Auto, Self::Ndjson, Self::Json, Self::Csv, Self::Sse, Self::Copy, Self::Line];
+
     /// The format that a `Content-Type` names; `None` where it names another.
     pub fn from_media_type(content_type: &str) -> Option<Self> {
         match essence(content_type).to_ascii_lowercase().as_str() {
@@ -48,7 +59,7 @@ impl Format {
         }
     }
 
-    /// `auto`, `ndjson`, `json`, `csv` or `sse`.
+    /// `auto`, `ndjson`, `json`, `csv`, `sse`, `copy` or `line`.
     pub fn as_str(self) -> &'static str {
         match self {
             Format::Auto => "auto",
@@ -56,6 +67,8 @@ impl Format {
             Format::Json => "json",
             Format::Csv => "csv",
             Format::Sse => "sse",
+            Format::Copy => "copy",
+            Format::Line => "line",
         }
     }
 }
@@ -68,14 +81,14 @@ impl fmt::Display for Format {
 
 /// A text that names no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a format; write auto, ndjson, json, csv or sse")]
+#[error("`{0}` is not a format; write auto, ndjson, json, csv, sse, copy or line")]
 pub struct FormatError(pub String);
 
 impl FromStr for Format {
     type Err = FormatError;
 
     fn from_str(text: &str) -> Result<Self, FormatError> {
-        [Format::Auto, Format::Ndjson, Format::Json, Format::Csv, Format::Sse]
+        Self::ALL
             .into_iter()
             .find(|format| format.as_str() == text)
             .ok_or_else(|| FormatError(text.chars().take(64).collect()))
@@ -94,6 +107,9 @@ pub struct Record {
     pub line: u64,
     /// Its first bytes as they came, for people; empty unless [`Decoder::keep_raw`] asked for it.
     pub raw: Box<str>,
+    /// Where its source says that it stands, by which it is known when it comes again: the id of a server-sent event, a
+    /// file's line. `None` where a second connection would count anew.
+    pub place: Option<Box<str>>,
     /// Names and values in the order they came.
     pub fields: Result<Fields, RecordError>,
 }
@@ -121,6 +137,17 @@ pub enum RecordError {
         /// Fields in this record.
         found: usize,
     },
+    /// A COPY row with more or fewer columns than were told.
+    #[error("expected {expected} columns, got {found}")]
+    ColumnCount {
+        /// Columns that were told.
+        expected: usize,
+        /// Columns in this row.
+        found: usize,
+    },
+    /// A line that is none of InfluxDB's.
+    #[error("not line protocol: {0}")]
+    NotLineProtocol(String),
     /// The first line of a CSV body does not name columns: nothing after it can be read.
     #[error("the first line must name the columns: {0}")]
     Header(String),
@@ -130,6 +157,9 @@ pub enum RecordError {
     /// Bytes after the end of a JSON body.
     #[error("more after the end of the JSON; send several rows as an array, or as application/x-ndjson")]
     Trailing,
+    /// Found before a restart; as it was said then.
+    #[error("{0}")]
+    Earlier(Box<str>),
 }
 
 /// Reads records from the chunks of one body.
@@ -154,6 +184,8 @@ enum State {
     Text(text::Text),
     Json(json::Elements),
     Csv(Box<csv::Records>),
+    Copy(Box<copy::Rows>),
+    Line(line::Points),
 }
 
 impl Decoder {
@@ -172,8 +204,18 @@ impl Decoder {
             Format::Sse => decoder.begin(Sniffed::Text(text::Accept::Sse)),
             Format::Json => decoder.begin(Sniffed::Json),
             Format::Csv => decoder.begin(Sniffed::Csv),
+            Format::Copy => decoder.state = State::Copy(Box::default()),
+            Format::Line => decoder.state = State::Line(line::Points::default()),
         }
         decoder
+    }
+
+    /// The columns of a body of [`Format::Copy`], in its order. Others name their own.
+    pub fn columns(mut self, names: Vec<String>) -> Self {
+        if let State::Copy(rows) = &mut self.state {
+            **rows = copy::Rows::named(names);
+        }
+        self
     }
 
     /// Keeps the first bytes of each record in [`Record::raw`].
@@ -208,6 +250,8 @@ impl Decoder {
             State::Text(text) => text.finish(self.out, records),
             State::Json(json) => json.finish(self.out, records),
             State::Csv(csv) => csv.finish(self.out, records),
+            State::Copy(copy) => copy.finish(self.out, records),
+            State::Line(line) => line.finish(self.out, records),
         }
     }
 
@@ -229,7 +273,7 @@ impl Decoder {
 
     /// Whether the body is one of lines, which may go on without end; `false` for JSON and CSV documents.
     pub fn is_stream(&self) -> bool {
-        matches!(self.state, State::Text(_))
+        matches!(self.state, State::Text(_) | State::Line(_))
     }
 
     fn feed_plain(&mut self, chunk: &[u8], records: &mut Vec<Record>) {
@@ -241,6 +285,8 @@ impl Decoder {
             State::Text(text) => text.feed(chunk, self.out, records),
             State::Json(json) => json.feed(chunk, self.out, records),
             State::Csv(csv) => csv.feed(chunk, self.out, records),
+            State::Copy(copy) => copy.feed(chunk, self.out, records),
+            State::Line(line) => line.feed(chunk, self.out, records),
         }
     }
 
@@ -335,7 +381,7 @@ impl Bom {
 
 impl Shape {
     fn record(self, line: u64, bytes: &[u8], fields: Result<Fields, RecordError>) -> Record {
-        Record { line, raw: excerpt(bytes, self.raw_bytes), fields }
+        Record { line, raw: excerpt(bytes, self.raw_bytes), place: None, fields }
     }
 
     fn too_long(self) -> RecordError {
@@ -349,7 +395,7 @@ impl Shape {
 }
 
 /// The first `limit` bytes as text, cut between characters.
-fn excerpt(bytes: &[u8], limit: usize) -> Box<str> {
+pub(in crate::ingest) fn excerpt(bytes: &[u8], limit: usize) -> Box<str> {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]);
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {

@@ -5,10 +5,14 @@
 //! batch waits full behind another, so that a slow database slows its writers down and memory stays bounded.
 //!
 //! Nothing is stored twice: a batch is tried again only after the store has said that nothing of it stands
-//! ([`StoreError::Unavailable`], [`StoreError::Altered`]). What a process holds in memory when it is killed is lost; nobody was told that
-//! it is stored.
+//! ([`StoreError::Unavailable`], [`StoreError::Altered`]), or with its number, by which the database knows it. A source's records come
+//! out of its spool (`deliver`); those of a body are answered for when they stand (`write`), and what a killed process held of it
+//! is lost: nobody was told that it is stored.
 
 mod batch;
+mod deliver;
+mod prepare;
+mod tries;
 mod write;
 
 use std::fmt;
@@ -22,10 +26,15 @@ use serde::Serialize;
 
 use super::coerce::Extra;
 use super::decode::{Decoder, Format, Record};
+use super::flow::Flows;
 use crate::event::{Place, Position, TableName};
 use crate::log::Log;
 use crate::store::{Store, StoreError};
-pub(super) use write::{Patience, Pipe, Problem, Reject};
+pub(super) use deliver::{conflict, deliver};
+pub(super) use prepare::{Keying, Prepare, hash};
+pub(super) use tries::{Patience, Problem};
+use write::{Pipe, Wish};
+pub(super) use write::{Reject, Told};
 
 /// The most rows of one transaction.
 pub const BATCH_ROWS_MAX: usize = 1_000;
@@ -43,6 +52,8 @@ pub struct Ingest {
     log: Arc<dyn Log>,
     source: Arc<str>,
     patience: Duration,
+    flows: Arc<Flows>,
+    dead_letters: bool,
 }
 
 impl fmt::Debug for Ingest {
@@ -56,6 +67,9 @@ impl fmt::Debug for Ingest {
 pub struct Report {
     /// Rows that stand.
     pub count: u64,
+    /// Records that an earlier request with the same key brought.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repeated: u64,
     /// A client that has reached it has seen them all. `None` when no row stands, or when the log did not hear of the last
     /// one in time; it will.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
@@ -65,6 +79,18 @@ pub struct Report {
     /// All rows that were refused.
     pub rejected_count: u64,
 }
+
+/// What a body may ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// A name for the body: when it comes again under the same name, nothing of it is stored twice.
+    pub key: Option<String>,
+    /// Keep the records that are refused as dead letters, also where [`Ingest::dead_letters`] does not say so.
+    pub dead_letters: bool,
+}
+
+/// How much of a refused record is kept.
+const RAW_BYTES: usize = 64 << 10;
 
 /// A row that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,6 +102,11 @@ pub struct Rejected {
     /// The column in question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<Box<str>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 fn as_text<S: serde::Serializer>(position: &Option<Position>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -117,7 +148,9 @@ impl From<StoreError> for Cause {
         match error {
             StoreError::UnknownTable(name) => Cause::UnknownTable(name),
             StoreError::Unavailable(message) => Cause::Unavailable(message),
-            StoreError::Altered(_) | StoreError::TooSlow(_) => Cause::Unavailable(error.to_string()),
+            StoreError::Altered(_) | StoreError::TooSlow(_) | StoreError::Moved { .. } => {
+                Cause::Unavailable(error.to_string())
+            }
             StoreError::Refused(message) => Cause::Refused(message),
         }
     }
@@ -126,7 +159,25 @@ impl From<StoreError> for Cause {
 impl Ingest {
     /// Writes to `store`, whose changes reach `log` under the name `source`.
     pub fn new(store: Arc<dyn Store>, log: Arc<dyn Log>, source: impl Into<Arc<str>>) -> Self {
-        Self { store, log, source: source.into(), patience: Duration::from_secs(10) }
+        let (patience, flows) = (Duration::from_secs(10), Arc::default());
+        Self { store, log, source: source.into(), patience, flows, dead_letters: false }
+    }
+
+    /// The ways that dead letters go again, by their sources.
+    pub fn flows(mut self, flows: Flows) -> Self {
+        self.flows = Arc::new(flows);
+        self
+    }
+
+    /// Whether the refused records of every body are kept as dead letters.
+    pub fn dead_letters(mut self, keep: bool) -> Self {
+        self.dead_letters = keep;
+        self
+    }
+
+    /// The dead letters of the database.
+    pub fn letters(&self) -> super::letters::Letters {
+        super::letters::Letters::new(self.store.clone(), self.flows.clone())
     }
 
     /// How long a body waits for a database that does not answer; 10 s unless set.
@@ -144,8 +195,29 @@ impl Ingest {
         S: Stream<Item = Result<Bytes, E>> + Send,
         E: fmt::Display,
     {
+        self.stream_asked(table, format, Asked::default(), body).await
+    }
+
+    /// As [`stream`](Self::stream), with what the body asks for.
+    ///
+    /// A key that is longer than a few words is kept by its hash. The database remembers it for a week at least.
+    pub async fn stream_asked<S, E>(
+        &self,
+        table: &TableName,
+        format: Format,
+        asked: Asked,
+        body: S,
+    ) -> Result<Report, Failure>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: fmt::Display,
+    {
+        // Hashed with the table: the same key may stand for a body of each.
+        let key = asked.key.map(|key| hash(format!("{table}\n{key}").as_bytes()));
+        let wish = Wish { key, dead_letters: asked.dead_letters || self.dead_letters, extra: Extra::Refuse };
         let mut broken = None;
-        let mut decoder = Some(Decoder::new(format, None));
+        let raw_bytes = if wish.dead_letters { RAW_BYTES } else { 0 };
+        let mut decoder = Some(Decoder::new(format, None).keep_raw(raw_bytes));
         let mut body = std::pin::pin!(body);
         let records = futures_util::stream::poll_fn(|cx| {
             let Some(reader) = &mut decoder else { return Poll::Ready(None) };
@@ -163,7 +235,7 @@ impl Ingest {
             }
             Poll::Ready(Some(records))
         });
-        let stored = self.records(table, records).await;
+        let stored = self.records(table, wish, records, "http").await;
         match (stored, broken) {
             (Ok(report), Some(message)) => Err(Failure { cause: Cause::Body(message), report }),
             (stored, _) => stored,
@@ -177,19 +249,29 @@ impl Ingest {
         self.stream(table, Format::Json, body).await
     }
 
+    /// Stores records that were read already, and waits until the log has them. Fields that are no column are passed over.
+    /// `via` is the door's name in metrics.
+    pub async fn given(&self, table: &TableName, records: Vec<Record>, via: &'static str) -> Result<Report, Failure> {
+        let records = futures_util::stream::once(std::future::ready(records));
+        let wish = Wish { key: None, dead_letters: self.dead_letters, extra: Extra::Ignore };
+        self.records(table, wish, records, via).await
+    }
+
     async fn records(
         &self,
         table: &TableName,
+        wish: Wish,
         records: impl Stream<Item = Vec<Record>> + Send,
+        via: &'static str,
     ) -> Result<Report, Failure> {
         let mut report = Report::default();
-        let pipe = Pipe::open(self.clone(), table, Extra::Refuse, Patience::For(self.patience)).await;
+        let pipe = Pipe::open(self.clone(), table, wish, Patience::For(self.patience)).await;
         let mut pipe = match pipe {
             Ok(pipe) => pipe,
             Err(error) => return Err(Failure { cause: error.into(), report }),
         };
-        let outcome = pipe.run(records, |stored, rejects| report.add(stored, rejects)).await;
-        count("http", &report);
+        let outcome = pipe.run(records, |told| report.add(told)).await;
+        count(via, &report);
         if let Some(place) = pipe.last_place() {
             report.position = self.reached(place).await;
         }
@@ -217,8 +299,10 @@ impl Ingest {
 }
 
 impl Report {
-    fn add(&mut self, stored: u64, rejects: Vec<Reject>) {
+    fn add(&mut self, told: Told) {
+        let Told { stored, repeated, rejects } = told;
         self.count += stored;
+        self.repeated += repeated;
         self.rejected_count += rejects.len() as u64;
         let room = LISTED_MAX - self.rejected.len();
         self.rejected.extend(rejects.into_iter().take(room).map(|reject| Rejected {

@@ -7,7 +7,7 @@
 
 mod codec;
 mod error;
-mod frame;
+pub(crate) mod frame;
 mod meta;
 mod record;
 mod recover;

@@ -8,34 +8,11 @@ mod tables;
 
 use tokio_postgres::Client;
 
+pub use crate::event::finding::{Finding, State};
+
+use crate::event::finding::Findings;
+
 use super::{Address, ConnectError, PostgresSettings};
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
-    /// How it is.
-    pub state: State,
-    /// What was looked at: `server`, `wal_level`, `table public.orders`.
-    pub about: String,
-    /// How it is, and what that means, in a sentence or two.
-    pub message: String,
-    /// The statements that mend it, to be run by somebody who may. Empty where nothing has to be done in SQL.
-    pub sql: Vec<String>,
-}
-
-/// How something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// As it should be.
-    Good,
-    /// It works; it could be better.
-    Advice,
-    /// Something is lost, or will go wrong.
-    Warning,
-    /// Rowcast cannot work like this.
-    Broken,
-}
 
 /// Looks at everything. Fails only where nothing can be asked.
 pub async fn examine(address: &Address, settings: &PostgresSettings) -> Result<Vec<Finding>, ConnectError> {
@@ -57,26 +34,6 @@ async fn look(
     let server = server::look(address, client, settings, findings).await?;
     slots::look(client, settings, &server, findings).await?;
     tables::look(client, settings, &server, findings).await
-}
-
-/// What was found so far.
-#[derive(Debug, Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn add(&mut self, state: State, about: impl Into<String>, message: impl Into<String>) {
-        self.mend(state, about, message, []);
-    }
-
-    fn mend<const N: usize>(
-        &mut self,
-        state: State,
-        about: impl Into<String>,
-        message: impl Into<String>,
-        sql: [String; N],
-    ) {
-        self.0.push(Finding { state, about: about.into(), message: message.into(), sql: sql.into() });
-    }
 }
 
 /// What the server said, for people.

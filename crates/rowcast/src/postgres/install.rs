@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod ddl;
+mod delivered;
 mod functions;
 mod identity;
 mod outbox;
@@ -19,6 +20,7 @@ mod triggers;
 use tokio_postgres::Client;
 
 pub use self::capabilities::{Capabilities, choose};
+pub(crate) use self::delivered::make_delivered;
 use self::run::atomically;
 use self::tables::Found;
 use super::{Mode, PostgresSettings};
@@ -143,6 +145,14 @@ pub async fn plan_teardown(client: &Client, settings: &PostgresSettings) -> Resu
         return publications::plan_drop_own(client, settings).await;
     }
     remove::plan(client).await
+}
+
+/// How changes are captured, as far as it shows in the database.
+pub(crate) async fn captured_by(client: &Client, settings: &PostgresSettings) -> Result<Option<Mode>, InstallError> {
+    if publications::is_made(client, settings).await? {
+        return Ok(Some(Mode::Wal));
+    }
+    Ok(outbox::is_made(client).await?.then_some(Mode::Outbox))
 }
 
 /// The tables whose changes are captured: those that are chosen, and that the database's user may capture.

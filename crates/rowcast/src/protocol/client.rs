@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::deliver::Deliver;
 use super::{Code, Problem};
 
 /// A client's message, read from one JSON text.
@@ -51,6 +52,16 @@ pub struct Subscribe {
     /// Changes carry the old row.
     #[serde(default)]
     pub old: bool,
+    /// How much of what happens is told.
+    #[serde(default)]
+    pub deliver: Deliver,
+    /// On an event stream: an application's own event comes as a `message`, as it does everywhere else.
+    #[serde(skip)]
+    pub wrapped: bool,
+    /// Over Socket.IO: events have their position as an argument also while the subscription catches up. Otherwise only those that the hub
+    /// carries have, which come in the log's order over all of the connection's subscriptions.
+    #[serde(skip)]
+    pub placed: bool,
 }
 
 impl Subscribe {
@@ -65,6 +76,9 @@ impl Subscribe {
             snapshot: SnapshotWish::default(),
             since: None,
             old: false,
+            deliver: Deliver::Strict,
+            wrapped: false,
+            placed: false,
         }
     }
 }

@@ -3,8 +3,13 @@
 //! The body of a change is written once for each projection and shared by every subscription that sees it; only the
 //! envelope differs.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::deliver::Class;
+use super::frame::{Opcode, Writing, deflated};
+use super::named::{Named, Telling};
 use super::{ColumnType, ServerMessage};
 use crate::event::json::{write_document, write_text};
 use crate::event::{Event, Message, Op, Position, Row, RowChange, Table};
@@ -12,10 +17,34 @@ use crate::event::{Event, Message, Op, Position, Row, RowChange, Table};
 /// How messages are put on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wire {
-    /// One JSON object in a text frame.
+    /// One JSON object as it is, for a door that makes something else of it.
+    Text,
+    /// One JSON object in a text frame of RFC 6455.
     WebSocket,
+    /// The same, compressed (RFC 7692).
+    Deflate,
     /// An event of a stream: one subscription for each stream, so that messages have no `id`.
     Sse,
+    /// An event of Socket.IO on its root namespace, `42["change",{…}]`, in a text frame: what WebSocket carries, and polling unpacks.
+    SocketIo {
+        /// The position is the event's last argument, as connection state recovery has it.
+        offsets: bool,
+    },
+}
+
+impl Wire {
+    /// The same without positions as arguments.
+    pub fn unplaced(self) -> Self {
+        match self {
+            Self::SocketIo { .. } => Self::SocketIo { offsets: false },
+            other => other,
+        }
+    }
+
+    /// Whether frames can be put behind one another, and are still told apart.
+    pub fn is_framed(self) -> bool {
+        self != Self::Text
+    }
 }
 
 /// Which columns of a table a subscription sees, and whether it sees old rows.
@@ -25,6 +54,37 @@ pub struct Projection {
     pub columns: Box<[usize]>,
     /// Changes carry the old row.
     pub old: bool,
+    /// Changes are told under an application's own event name.
+    pub named: Option<Arc<Named>>,
+    /// Changes are conflated; `None`: every one is told.
+    pub deliver: Option<Arc<Class>>,
+}
+
+/// A change as everybody with the same projection hears it.
+#[derive(Debug)]
+pub enum Told {
+    /// Everything of a `change` after its `id`.
+    Change(Vec<u8>),
+    /// An application's own event.
+    Named(Telling),
+}
+
+/// What a change is to those who see it through a projection. `None`: nothing.
+pub fn tell(event: &Event, change: &RowChange, seen: Seen, projection: &Projection, last: bool) -> Option<Told> {
+    match &projection.named {
+        None => Some(Told::Change(change_body(event, change, seen, projection, last))),
+        Some(named) => named.tell(event, seen, &change.table, change.row(), &projection.columns).map(Told::Named),
+    }
+}
+
+impl Told {
+    /// As a frame; `id` is the subscription's id as JSON.
+    pub fn frame(&self, wire: Wire, id: &str, position: Position) -> Bytes {
+        match self {
+            Told::Change(body) => frame(wire, "change", id, Some(position), body),
+            Told::Named(telling) => telling.frame(wire, id),
+        }
+    }
 }
 
 /// What a change of a table is to a subscription with a filter.
@@ -69,7 +129,7 @@ pub fn change_body(event: &Event, change: &RowChange, seen: Seen, projection: &P
 }
 
 /// The old row of an update that changed the key.
-fn moved_from(change: &RowChange, seen: Seen) -> Option<&Row> {
+pub(crate) fn moved_from(change: &RowChange, seen: Seen) -> Option<&Row> {
     let (old, new) = (change.old.as_ref()?, change.new.as_ref()?);
     let same = change.table.key.iter().all(|&i| old.values[i] == new.values[i]);
     (seen.op == Op::Update && !same).then_some(old)
@@ -83,7 +143,7 @@ fn write_tail(event: &Event, last: bool, out: &mut Vec<u8>) {
         .expect("a vector takes all");
 }
 
-fn write_key(table: &Table, row: &Row, out: &mut Vec<u8>) {
+pub(crate) fn write_key(table: &Table, row: &Row, out: &mut Vec<u8>) {
     if table.key.is_empty() {
         out.extend_from_slice(b"null");
         return;
@@ -115,24 +175,65 @@ pub fn message_body(message: &Message, position: Option<Position>, time_ms: u64)
 
 /// A whole frame from a body: `kind` is the message's type, `id` the subscription's id as JSON.
 pub fn frame(wire: Wire, kind: &str, id: &str, position: Option<Position>, body: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(body.len() + id.len() + 96);
-    match wire {
-        Wire::WebSocket => {
-            for part in ["{\"type\":\"", kind, "\",\"id\":", id, ","] {
+    pack(wire, kind, position, body.len() + id.len() + 32, |out| {
+        for part in ["{\"type\":\"", kind, "\","] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if wire != Wire::Sse {
+            for part in ["\"id\":", id, ","] {
                 out.extend_from_slice(part.as_bytes());
             }
-            out.extend_from_slice(body);
+        }
+        out.extend_from_slice(body);
+    })
+}
+
+/// One JSON value as a frame: `event` is its name where the wire format has one, `position` what a client that has got it goes on after.
+pub fn pack(
+    wire: Wire,
+    event: &str,
+    position: Option<Position>,
+    bytes: usize,
+    json: impl FnOnce(&mut Vec<u8>),
+) -> Bytes {
+    match wire {
+        Wire::Text => {
+            let mut out = Vec::with_capacity(bytes);
+            json(&mut out);
+            out.into()
+        }
+        Wire::WebSocket => {
+            let mut writing = Writing::with_capacity(bytes);
+            json(writing.payload());
+            writing.finish(Opcode::Text)
+        }
+        Wire::Deflate => {
+            let mut out = Vec::with_capacity(bytes);
+            json(&mut out);
+            deflated(&out)
         }
         Wire::Sse => {
-            open_sse(kind, position, &mut out);
-            for part in ["{\"type\":\"", kind, "\","] {
-                out.extend_from_slice(part.as_bytes());
-            }
-            out.extend_from_slice(body);
+            let mut out = Vec::with_capacity(bytes + event.len() + 64);
+            open_sse(event, position, &mut out);
+            json(&mut out);
             out.extend_from_slice(b"\n\n");
+            out.into()
+        }
+        Wire::SocketIo { offsets } => {
+            let mut writing = Writing::with_capacity(bytes + event.len() + 48);
+            let out = writing.payload();
+            out.extend_from_slice(b"42[");
+            write_text(event, out);
+            out.push(b',');
+            json(out);
+            if let (true, Some(position)) = (offsets, position) {
+                use std::io::Write;
+                write!(out, ",\"{position}\"").expect("a vector takes all");
+            }
+            out.push(b']');
+            writing.finish(Opcode::Text)
         }
     }
-    out.into()
 }
 
 fn open_sse(kind: &str, position: Option<Position>, out: &mut Vec<u8>) {
@@ -145,24 +246,19 @@ fn open_sse(kind: &str, position: Option<Position>, out: &mut Vec<u8>) {
 
 /// Any other message as a frame; `position` is the SSE event's `id:`.
 pub fn reply(wire: Wire, message: &ServerMessage, position: Option<Position>) -> Bytes {
-    match wire {
-        Wire::WebSocket => message.to_json().into(),
-        Wire::Sse => {
+    match (wire, message) {
+        // A block with only an id moves Last-Event-ID and is no event.
+        (Wire::Sse, ServerMessage::Position { position }) => format!("id: {position}\n\n").into(),
+        (Wire::Sse, _) => {
             let mut json = serde_json::to_value(message).expect("a message is always JSON");
             if let Some(fields) = json.as_object_mut() {
                 fields.shift_remove("id");
             }
-            let mut out = Vec::new();
-            match message {
-                // A block with only an id moves Last-Event-ID and is no event.
-                ServerMessage::Position { position } => out.extend_from_slice(format!("id: {position}\n\n").as_bytes()),
-                _ => {
-                    open_sse(message.kind(), position, &mut out);
-                    out.extend_from_slice(json.to_string().as_bytes());
-                    out.extend_from_slice(b"\n\n");
-                }
-            }
-            out.into()
+            pack(wire, message.kind(), position, 64, |out| out.extend_from_slice(json.to_string().as_bytes()))
+        }
+        _ => {
+            let json = message.to_json();
+            pack(wire, message.kind(), position, json.len(), |out| out.extend_from_slice(json.as_bytes()))
         }
     }
 }
@@ -199,8 +295,6 @@ pub fn rows(table: &Table, projection: &Projection, rows: &[Row]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::event::{Body, Change, Column, TableName, Value};
 
@@ -231,9 +325,9 @@ mod tests {
     #[test]
     fn a_change_reads_back_as_the_protocol_message() {
         let event = update(row(1, "a"), row(2, "b\n"));
-        let projection = Projection { columns: [1, 0].into(), old: true };
+        let projection = Projection { columns: [1, 0].into(), old: true, named: None, deliver: None };
         let text = body(&event, Op::Update, None, projection);
-        let bytes = frame(Wire::WebSocket, "change", "\"x\"", Some(event.position), text.as_bytes());
+        let bytes = frame(Wire::Text, "change", "\"x\"", Some(event.position), text.as_bytes());
         let message: ServerMessage = serde_json::from_slice(&bytes).expect("a server message");
         assert_eq!(serde_json::to_vec(&message).expect("JSON"), bytes, "the same spelling, field for field");
         let ServerMessage::Change { key, old_key, .. } = message else { panic!("a change") };
@@ -243,7 +337,7 @@ mod tests {
     #[test]
     fn a_row_that_leaves_a_filter_is_told_with_its_old_values() {
         let event = update(row(1, "a"), row(1, "b"));
-        let projection = Projection { columns: [0, 1].into(), old: false };
+        let projection = Projection { columns: [0, 1].into(), old: false, named: None, deliver: None };
         let text = body(&event, Op::Delete, Some(Op::Update), projection);
         assert!(text.starts_with(r#""op":"delete","row":{"id":1,"note":"a"},"key":[1],"cause":"update","#), "{text}");
     }
@@ -254,9 +348,21 @@ mod tests {
         if let Body::Row(change) = &mut event.change.body {
             change.old = None;
         }
-        let projection = Projection { columns: [0, 1].into(), old: false };
+        let projection = Projection { columns: [0, 1].into(), old: false, named: None, deliver: None };
         let text = body(&event, Op::Delete, Some(Op::Update), projection);
         assert!(text.starts_with(r#""op":"delete","row":{"id":1},"key":[1],"cause":"update","#), "{text}");
+    }
+
+    #[test]
+    fn a_socket_io_event_has_the_message_and_the_offset_as_arguments() {
+        let told =
+            |offsets, position| frame(Wire::SocketIo { offsets }, "change", "\"x\"", position, b"\"op\":\"insert\"}");
+        let payload = |frame: Bytes| crate::protocol::frame::messages(&frame).next().expect("a frame").1;
+        let position = Some(Position::new(1, 2));
+        let plain = r#"42["change",{"type":"change","id":"x","op":"insert"}]"#;
+        assert_eq!(payload(told(true, position)), r#"42["change",{"type":"change","id":"x","op":"insert"},"1-2"]"#);
+        assert_eq!(payload(told(false, position)), plain);
+        assert_eq!(payload(told(true, None)), plain);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct Problem {
     /// Which characters of the filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<At>,
+    /// When to come back, where the server knows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_ms: Option<u64>,
 }
 
 /// A part of a filter's text.
@@ -60,7 +63,13 @@ pub enum Code {
 impl Problem {
     /// A problem that says all in its message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, at: None }
+        Self { code, message: message.into(), hint: None, at: None, retry_ms: None }
+    }
+
+    /// The same with when to come back.
+    pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
+        self.retry_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+        self
     }
 
     /// The same with what to do about it.
@@ -73,7 +82,7 @@ impl Problem {
 impl From<FilterError> for Problem {
     fn from(error: FilterError) -> Self {
         let at = At { offset: error.offset, length: error.length };
-        Self { code: Code::BadFilter, message: error.message, hint: error.hint, at: Some(at) }
+        Self { code: Code::BadFilter, message: error.message, hint: error.hint, at: Some(at), retry_ms: None }
     }
 }
 

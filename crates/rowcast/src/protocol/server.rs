@@ -169,7 +169,7 @@ pub enum GapReason {
 impl ServerMessage {
     /// An `error` about a subscription, a request, or neither.
     pub fn error(id: Option<String>, reference: Option<String>, problem: Problem) -> Self {
-        let Problem { code, message, hint, at } = problem;
+        let Problem { code, message, hint, at, retry_ms: _ } = problem;
         Self::Error { id, reference, code, message, hint, at }
     }
 

@@ -26,7 +26,13 @@ impl Bound {
             Some(filter) => Some(Arc::new(filter.bind(&table, dialect, &claims)?)),
             None => None,
         };
-        let projection = Arc::new(projection(&table, wish.columns.as_deref(), wish.old)?);
+        let projection = match &wish.event {
+            Some((event, wrapped)) => event.projection(&table, *wrapped)?,
+            None => projection(&table, wish.columns.as_deref(), wish.old)?,
+        };
+        let find = |name: &str| table.column(name).ok_or_else(|| unknown_column(name, &table));
+        let deliver = wish.deliver.class(&table, &projection.columns, find)?.map(Arc::new);
+        let projection = Arc::new(Projection { deliver, ..projection });
         Ok(Self { table, predicate, projection })
     }
 }
@@ -38,7 +44,7 @@ pub fn projection(table: &Table, columns: Option<&[String]>, old: bool) -> Resul
         Some(names) => names.iter().map(find).collect::<Result<_, _>>()?,
         None => (0..table.columns.len()).collect(),
     };
-    Ok(Projection { columns, old })
+    Ok(Projection { columns, old, named: None, deliver: None })
 }
 
 /// What `subscribed` and the first `snapshot` say of the table: the chosen columns, and the names of the key's.

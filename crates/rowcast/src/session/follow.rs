@@ -4,26 +4,36 @@
 //! as a task of its own and hands frames to the session as fast as the session takes them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::bound::{Bound, head};
+use super::events::{EventName, HISTORY, HISTORY_MAX};
+use super::fold::pending;
 use super::node::Node;
 use super::order::parse_order;
 use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
 use super::settle::Unsettled;
 use super::share::{Need, Next, Reader, Taken};
-use crate::event::{Channel, Offset, Position};
+use crate::event::{Channel, Offset, Position, Table};
 use crate::filter::Filter;
-use crate::hub::SubscriptionKey;
+use crate::hub::{SubscriptionKey, now_ms};
+use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{self, Wire};
+use crate::protocol::named::Named;
 use crate::protocol::{Code, GapReason, Problem, ServerMessage, SnapshotWish};
 use crate::source::notify::NotHeard;
-use crate::store::{Select, StoreError};
+use crate::store::{OrderBy, Select, StoreError};
 
 /// Events read from the log in one go.
 pub(super) const EVENTS_MAX: usize = 1024;
 pub(super) const BYTES_MAX: usize = 256 << 10;
+/// As much of it is told at once: a client that reads nothing holds this a few times.
+pub(super) const PIECE_BYTES: usize = 64 << 10;
+/// The pause before a database that is away is asked for a table again.
+const AWAY: Duration = Duration::from_millis(250);
 
 /// What the client asked for.
 #[derive(Debug)]
@@ -36,7 +46,14 @@ pub(super) struct Wish {
     pub(super) columns: Option<Vec<String>>,
     pub(super) snapshot: SnapshotWish,
     pub(super) old: bool,
+    /// How it is told until the hub carries it, and then.
     pub(super) wire: Wire,
+    pub(super) live: Wire,
+    pub(super) deliver: Deliver,
+    /// Changes of the channel, a table, are told as this; on an event stream within a `message`, if so.
+    pub(super) event: Option<(Arc<EventName>, bool)>,
+    /// The table as it was when it was last looked up, so that going on does not depend on the database.
+    pub(super) known: Mutex<Option<Arc<Table>>>,
 }
 
 /// Where to begin.
@@ -90,7 +107,8 @@ type Sender = mpsc::Sender<Sent>;
 /// Runs until the hub can carry on, the subscription fails, or nobody listens.
 pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: SubscriptionKey, steps: Sender) {
     let cursor = node.log.head();
-    let follow = Follow { wish, bound: None, cursor, open: false, skip: None };
+    let pending = pending(&wish.deliver);
+    let follow = Follow { wish, bound: None, cursor, open: false, skip: None, bytes: 0, pending, unsure_until: None };
     let mut way = Way { node, key, steps, follow, shown: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
@@ -136,12 +154,12 @@ impl Way {
 
     /// The first leg. A gap is what the rest of the way begins with.
     async fn begin(&mut self, start: Start) -> Result<Result<Option<Gap>, Problem>, Gone> {
-        if let Err(problem) = self.bind_to_catalog().await {
-            let quietly = matches!(start, Start::Quietly(_));
-            // A table that was dropped while it was followed may be made again.
-            if !(quietly && problem.code == Code::UnknownTable) {
-                return Ok(Err(problem));
-            }
+        let bound = match start {
+            Start::Quietly(_) => self.bind_again().await?,
+            Start::Fresh | Start::Since(_) => self.bind_to_catalog().await,
+        };
+        if let Err(problem) = bound {
+            return Ok(Err(problem));
         }
         if let (Channel::Notify(name), Start::Fresh | Start::Since(_)) = (&self.follow.wish.channel, start)
             && let Err(problem) = want(&self.node, name).await
@@ -152,11 +170,13 @@ impl Way {
             Start::Fresh => Ok(self.fresh(self.anything()).await?.map(|()| None)),
             Start::Quietly(position) => {
                 self.follow.set_cursor(&self.node, position).await;
+                self.follow.begin_unsure(self.node.log.head());
                 Ok(Ok(None))
             }
             Start::Since(position) => match self.node.log.read(position, 1, 1).await {
                 Ok(_) => {
                     self.follow.set_cursor(&self.node, position).await;
+                    self.follow.begin_unsure(self.node.log.head());
                     self.say_subscribed(true).await?;
                     Ok(Ok(None))
                 }
@@ -185,6 +205,7 @@ impl Way {
     /// The table is gone: an empty result, until it is made again.
     async fn without_table(&mut self, from: Position) -> Result<(), Gone> {
         self.follow.bound = None;
+        *self.follow.wish.known.lock() = None;
         self.begin_at(from);
         if self.follow.wish.snapshot.wanted() {
             let id = self.follow.wish.id.clone();
@@ -213,7 +234,7 @@ impl Way {
             // hearing has begun, which is no gap to one who comes after that.
             let position = match self.follow.wish.channel {
                 Channel::Notify(_) => self.node.log.head(),
-                Channel::Table(_) | Channel::Room(_) => self.node.hub.between().await,
+                Channel::Table(_) | Channel::Room(_) | Channel::Event(_) => self.node.hub.between().await,
             };
             self.begin_at(position);
             return Ok(Ok(self.say_subscribed(false).await?));
@@ -258,6 +279,9 @@ impl Way {
             Err(problem) => return Ok(Err(Unsettled::from(StoreError::Refused(problem.message)).into())),
         };
         let mut reader = Reader::begin(&self.node, select, need);
+        if let Some(named) = bound.projection.named.clone() {
+            return self.recall(bound, &named, reader).await;
+        }
         let (columns, key) = head(bound);
         let mut head = Some((&columns[..], &key[..]));
         loop {
@@ -275,9 +299,47 @@ impl Way {
         }
     }
 
+    /// Tells the rows as the events that they were, in the reverse of their order: the newest last.
+    async fn recall(
+        &mut self,
+        bound: &Bound,
+        named: &Named,
+        mut reader: Reader,
+    ) -> Result<Result<Taken, NoSnapshot>, Gone> {
+        let mut rows = Vec::new();
+        loop {
+            match reader.next().await {
+                Next::Rows(piece) => rows.extend_from_slice(piece.rows()),
+                Next::End(Ok(taken)) => {
+                    self.shown = true;
+                    let (wish, columns, now) = (&self.follow.wish, &bound.projection.columns, now_ms());
+                    let told = rows.iter().rev().map(|row| named.recall(&bound.table, row, columns, now));
+                    let frames: Vec<_> = told.map(|told| (None, told.frame(wish.wire, &wish.id_json))).collect();
+                    for frames in frames.chunks(EVENTS_MAX) {
+                        self.send(Step::Frames(frames.to_vec())).await?;
+                    }
+                    return Ok(Ok(taken));
+                }
+                Next::End(Err(error)) => return Ok(Err(NoSnapshot::from(error))),
+                Next::FellOut => return Ok(Err(NoSnapshot::FellOut)),
+            }
+        }
+    }
+
     fn select(&self, bound: &Bound) -> Result<Select, Problem> {
-        let (order_by, limit) = self.follow.wish.snapshot.parts();
-        let order_by = order_by.map_or(Ok(Vec::new()), |text| parse_order(text, &bound.table))?;
+        let (order_by, mut limit) = self.follow.wish.snapshot.parts();
+        let mut order_by = order_by.map_or(Ok(Vec::new()), |text| parse_order(text, &bound.table))?;
+        if self.follow.wish.event.is_some() {
+            if limit.is_some_and(|limit| limit > HISTORY_MAX) {
+                let message = format!("the history of an event has at most {HISTORY_MAX} rows");
+                return Err(Problem::new(Code::BadMessage, message).hint("read more from its table"));
+            }
+            limit = limit.or(Some(HISTORY));
+            if order_by.is_empty() {
+                let newest = |&column: &usize| OrderBy { column, descending: true };
+                order_by = bound.table.key.iter().map(newest).collect();
+            }
+        }
         let (table, filter) = (bound.table.clone(), bound.predicate.clone());
         Ok(Select { table, filter, order_by, limit, offset: 0 })
     }
@@ -288,19 +350,45 @@ impl Way {
             let bound = Bound::new(&self.follow.wish, table, &self.node)?;
             // A wrong order is said before anything is read.
             self.select(&bound)?;
+            *self.follow.wish.known.lock() = Some(bound.table.clone());
             self.follow.bound = Some(bound);
         }
         Ok(())
     }
 
+    /// Binds to the table as it was: what has become of it since stands in the log.
+    async fn bind_again(&mut self) -> Result<Result<(), Problem>, Gone> {
+        let known = self.follow.wish.known.lock().clone();
+        if let Some(table) = known {
+            let bound = Bound::new(&self.follow.wish, table, &self.node);
+            return Ok(bound.map(|bound| self.follow.bound = Some(bound)));
+        }
+        loop {
+            match self.bind_to_catalog().await {
+                Err(problem) if problem.code == Code::Unavailable => tokio::select! {
+                    () = tokio::time::sleep(AWAY) => {}
+                    () = self.steps.closed() => return Err(Gone),
+                },
+                // It was dropped while it was followed, and may be made again: the table is looked at when something is told of it.
+                Err(problem) if problem.code == Code::UnknownTable => return Ok(Ok(())),
+                other => return Ok(other),
+            }
+        }
+    }
+
     /// Reads the log until the hub is near.
     async fn read_on(&mut self) -> Result<Result<(), Broken>, Gone> {
         // A snapshot may be newer than what the hub has dispatched; to join now would repeat what lies between.
-        let beyond = self.follow.skip.as_ref().map_or(self.follow.cursor, |skip| skip.until);
+        let beyond = self
+            .follow
+            .skip
+            .as_ref()
+            .map_or(self.follow.cursor, |skip| skip.until)
+            .max(self.follow.unsure_until.unwrap_or(self.follow.cursor));
         self.node.hub.reached(beyond.max(self.follow.cursor)).await;
         loop {
             let until = self.node.hub.dispatched();
-            let (frames, broken) = self.follow.read(&self.node, until).await;
+            let (frames, broken) = self.piece(until).await;
             if !frames.is_empty() {
                 self.send(Step::Frames(frames)).await?;
             }
@@ -314,6 +402,18 @@ impl Way {
                 return Ok(Ok(()));
             }
         }
+    }
+
+    /// Reads some of the log, when it is this one's turn.
+    async fn piece(&mut self, until: Position) -> (Vec<Frame>, Option<Broken>) {
+        if self.follow.cursor >= until && self.follow.cursor.epoch == until.epoch {
+            return (Vec::new(), None);
+        }
+        let node = self.node.clone();
+        let turn = node.gates.replays.turn().await;
+        let read = self.follow.read(&node, until).await;
+        turn.read(self.follow.bytes);
+        read
     }
 
     async fn say_gap(&self, reason: GapReason, message: String) -> Result<(), Gone> {
@@ -358,7 +458,9 @@ async fn want(node: &Node, name: &str) -> Result<(), Problem> {
 pub fn store_problem(error: StoreError) -> Problem {
     let code = match &error {
         StoreError::UnknownTable(_) => Code::UnknownTable,
-        StoreError::Altered(_) | StoreError::Unavailable(_) | StoreError::TooSlow(_) => Code::Unavailable,
+        StoreError::Altered(_) | StoreError::Unavailable(_) | StoreError::TooSlow(_) | StoreError::Moved { .. } => {
+            Code::Unavailable
+        }
         StoreError::Refused(_) => Code::Internal,
     };
     let problem = Problem::new(code, error.to_string());

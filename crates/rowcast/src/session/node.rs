@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
+use super::events::Events;
+use super::gate::{Gates, SnapshotPermit, staggered};
 use super::settle::Shown;
 use super::share::Sharing;
 use crate::hub::{Closing, Hub, Queue, SessionKey};
@@ -42,6 +43,20 @@ pub struct Limits {
     pub bad_messages: u32,
     /// Snapshots that are read at the same time; further ones wait.
     pub snapshots: usize,
+    /// WebSocket frames are compressed (RFC 7692) for clients that offer it.
+    pub deflate: bool,
+    /// Snapshots that are begun in a second; further ones wait. 0: no limit.
+    pub snapshots_per_second: u32,
+    /// Snapshots that wait; further ones are refused.
+    pub snapshots_waiting: usize,
+    /// Clients that are let in in a second; further ones are told when to come back. 0: no limit.
+    pub handshakes_per_second: u32,
+    /// Clients that are let in at once.
+    pub handshakes_burst: u32,
+    /// Clients that read the log at the same time, to catch up; further ones wait.
+    pub replays: usize,
+    /// Bytes of the log that are read in a second for those who catch up. 0: no limit.
+    pub replay_bytes_per_second: u64,
 }
 
 impl Default for Limits {
@@ -58,6 +73,13 @@ impl Default for Limits {
             rows_max: 100_000,
             bad_messages: 20,
             snapshots: 8,
+            deflate: false,
+            snapshots_per_second: 1_000,
+            snapshots_waiting: 20_000,
+            handshakes_per_second: 5_000,
+            handshakes_burst: 10_000,
+            replays: 16,
+            replay_bytes_per_second: 256 << 20,
         }
     }
 }
@@ -85,8 +107,10 @@ pub struct Node {
     pub ingest: Ingest,
     /// What a client may cost.
     pub limits: Limits,
-    /// Bounds the snapshots that are read at the same time.
-    pub snapshots: Semaphore,
+    /// The application's own events.
+    pub events: Events,
+    /// What holds a herd back.
+    pub(super) gates: Gates,
     /// Snapshots that several subscriptions take.
     pub(super) sharing: Sharing,
     /// What the snapshots so far have shown of the log.
@@ -115,7 +139,12 @@ pub struct Connected {
 impl Node {
     /// A node without clients.
     pub fn new(hub: Arc<Hub>, log: Arc<dyn Log>, database: Database, limits: Limits) -> Self {
-        let snapshots = Semaphore::new(limits.snapshots);
+        Self::with_events(hub, log, database, limits, Events::new())
+    }
+
+    /// A node without clients that knows the application's own events.
+    pub fn with_events(hub: Arc<Hub>, log: Arc<dyn Log>, database: Database, limits: Limits, events: Events) -> Self {
+        let gates = Gates::new(&limits);
         let sessions = Mutex::default();
         let ingest = Ingest::new(database.store.clone(), log.clone(), database.source.clone());
         Self {
@@ -124,7 +153,8 @@ impl Node {
             database,
             ingest,
             limits,
-            snapshots,
+            events,
+            gates,
             sharing: Sharing::default(),
             shown: Mutex::default(),
             sessions,
@@ -138,13 +168,21 @@ impl Node {
         let mut sessions = self.sessions.lock();
         // Asked with the list locked: who is not refused is in the list that `drain` goes through.
         if self.draining.load(Ordering::SeqCst) {
-            let problem = Problem::new(Code::Unavailable, "the server stops");
+            let problem = Problem::new(Code::Unavailable, "the server stops").retry_after(self.away());
             return Err(problem.hint("reconnect in a moment, and resume"));
         }
         if sessions.len() >= self.limits.connections {
+            refused("connections");
             let message = format!("this node has its {} connections; try again later", self.limits.connections);
-            return Err(Problem::new(Code::TooManyConnections, message));
+            return Err(Problem::new(Code::TooManyConnections, message).retry_after(self.away()));
         }
+        if let Err(wait) = self.gates.handshakes.enter(Instant::now()) {
+            refused("handshakes");
+            let message = format!("this node takes {} new clients a second", self.limits.handshakes_per_second);
+            let problem = Problem::new(Code::Unavailable, message).retry_after(wait);
+            return Err(problem.hint("come back when Retry-After says"));
+        }
+        metrics::counter!("rowcast_handshakes_total").increment(1);
         let key = SessionKey(self.next_session.fetch_add(1, Ordering::Relaxed));
         let connected = Arc::new(Connected {
             transport,
@@ -171,23 +209,61 @@ impl Node {
         self.sessions.lock().len()
     }
 
-    /// Lets nobody in any more, and asks every client to go, `per_second` of them each second, and to come back after `retry`.
+    /// When one that finds no room should come back: not before a moment, and not together with the others.
+    fn away(&self) -> Duration {
+        let some = Duration::from_millis(rand::random_range(1_000..5_000));
+        some + self.gates.handshakes.promise(Instant::now())
+    }
+
+    /// Waits until a snapshot may be read.
+    pub async fn snapshot_permit(&self) -> Result<SnapshotPermit<'_>, Problem> {
+        self.gates.snapshots.enter().await
+    }
+
+    /// Brings the gauges of what waits at the gates up to date.
+    pub fn record_gates(&self) {
+        metrics::gauge!("rowcast_snapshots_waiting").set(self.gates.snapshots.waiting() as f64);
+        metrics::gauge!("rowcast_replays_waiting").set(self.gates.replays.waiting() as f64);
+    }
+
+    /// Lets nobody in any more, and asks every client to go and to come back, each at another time.
     ///
     /// Returns when all have gone, or have had five seconds after the last was asked.
-    pub async fn drain(&self, per_second: u32, retry: Duration) {
-        let pause = Duration::from_secs(1) / per_second.max(1);
+    pub async fn drain(&self, drain: Drain) {
+        let pause = Duration::from_secs(1) / drain.per_second.max(1);
         self.draining.store(true, Ordering::SeqCst);
-        for (_, connected) in self.sessions() {
+        let sessions = self.sessions();
+        let spread = drain.spread.unwrap_or_else(|| self.gates.handshakes.window(sessions.len()).max(drain.retry));
+        let start = tokio::time::Instant::now();
+        for (number, (_, connected)) in sessions.into_iter().enumerate() {
+            // By the clock, because a pause of less than a millisecond takes a whole one.
+            tokio::time::sleep_until(start + pause * u32::try_from(number).unwrap_or(u32::MAX)).await;
+            let retry = drain.retry + staggered(number, spread);
             connected.queue.close(Closing {
                 reason: "shutdown",
                 message: "the server stops; reconnect and resume".into(),
-                retry_ms: retry.as_millis() as u64,
+                retry_ms: u64::try_from(retry.as_millis()).unwrap_or(u64::MAX),
             });
-            tokio::time::sleep(pause).await;
         }
         let deadline = Instant::now() + Duration::from_secs(5);
         while self.session_count() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// How clients are asked to go.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// So many in a second.
+    pub per_second: u32,
+    /// None is told to come back before this.
+    pub retry: Duration,
+    /// Over what time they are told to come back, each at another moment. `None`: as long as it takes to let them in again, and not
+    /// less than `retry`.
+    pub spread: Option<Duration>,
+}
+
+fn refused(by: &'static str) {
+    metrics::counter!("rowcast_handshakes_refused_total", "by" => by).increment(1);
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bound::Bound;
-use super::follow::{BYTES_MAX, EVENTS_MAX, Wish};
+use super::follow::{BYTES_MAX, EVENTS_MAX, PIECE_BYTES, Wish};
 use super::node::Node;
 use crate::event::{Body, Channel, Event, Mark, Offset, Position, ResetCause, Table, TableName};
+use crate::hub::conflate::Conflated;
 use crate::hub::{Interest, Run, commit, is_open, read_piece, seen, stands_alone, transactions};
 use crate::log::ReadError;
 use crate::protocol::encode::{self, Projection};
@@ -28,6 +29,12 @@ pub(super) struct Follow {
     pub(super) open: bool,
     /// What is passed over because the snapshot has shown it.
     pub(super) skip: Option<Skip>,
+    /// Roughly how many bytes of the log the last read took.
+    pub(super) bytes: usize,
+    /// What has been read and not been told, where the subscription conflates.
+    pub(super) pending: Option<Box<Conflated>>,
+    /// The hub has to have come this far before it carries on.
+    pub(super) unsure_until: Option<Position>,
 }
 
 /// Transactions that stand in the log after one that a snapshot does not contain, although it contains them.
@@ -70,7 +77,7 @@ impl Follow {
     /// What the hub has to know to carry on.
     pub(super) fn interest(&self) -> (Interest, bool) {
         let wish = &self.wish;
-        let empty = || Arc::new(Projection { columns: Box::default(), old: wish.old });
+        let empty = || Arc::new(Projection { columns: Box::default(), old: wish.old, named: None, deliver: None });
         let interest = Interest {
             channel: match (&wish.channel, &self.bound) {
                 (Channel::Table(_), Some(bound)) => Channel::Table(bound.table.name.clone()),
@@ -79,7 +86,7 @@ impl Follow {
             table: self.bound.as_ref().map(|bound| bound.table.clone()),
             predicate: self.bound.as_ref().and_then(|bound| bound.predicate.clone()),
             projection: self.bound.as_ref().map_or_else(empty, |bound| bound.projection.clone()),
-            wire: wish.wire,
+            wire: wish.live,
             id: wish.id_json.clone(),
         };
         (interest, self.open)
@@ -93,14 +100,19 @@ impl Follow {
             matches!(self.wish.channel, Channel::Table(_)) && is_open(&*node.log, position).await != Some(false);
     }
 
-    /// Reads some of the log after the cursor, and not beyond `until`. Dropping the future loses nothing.
-    pub(super) async fn read(&mut self, node: &Node, until: Position) -> (Vec<Frame>, Option<Broken>) {
+    /// Reads some of the log, and tells it unless it is folded.
+    pub(super) async fn read_events(&mut self, node: &Node, until: Position) -> (Vec<Frame>, Option<Broken>) {
         let mut frames = Vec::new();
+        self.bytes = 0;
         if self.cursor >= until && self.cursor.epoch == until.epoch {
             return (frames, None);
         }
-        let mut events = match read_piece(&*node.log, self.cursor, EVENTS_MAX, BYTES_MAX).await {
-            Ok(piece) => piece.events,
+        let bytes_max = if self.pending.is_some() { BYTES_MAX } else { PIECE_BYTES };
+        let mut events = match read_piece(&*node.log, self.cursor, EVENTS_MAX, bytes_max).await {
+            Ok(piece) => {
+                self.bytes = piece.bytes;
+                piece.events
+            }
             Err(error) => return (frames, Some(broken(error, self.cursor, node))),
         };
         let cut_short = events.last().is_some_and(|event| event.position < until);
@@ -130,7 +142,7 @@ impl Follow {
         let before = reset.map_or(run, |i| Run { events: &run.events[..i], complete: false });
         match &self.wish.channel {
             Channel::Table(_) => self.take_rows(before, node, frames)?,
-            Channel::Room(_) | Channel::Notify(_) => self.take_messages(before, frames),
+            Channel::Room(_) | Channel::Notify(_) | Channel::Event(_) => self.take_messages(before, frames),
         }
         let Some(event) = reset.map(|i| &run.events[i]) else { return Ok(()) };
         let Body::Reset { cause, reason, .. } = &event.change.body else { return Ok(()) };
@@ -181,16 +193,23 @@ impl Follow {
                 matched.push((event, change, seen, bound.projection.clone()));
             }
         }
+        if self.pending.is_some() {
+            self.fold(run, &matched);
+            return Ok(());
+        }
         let count = matched.len();
         for (i, (event, change, seen, projection)) in matched.into_iter().enumerate() {
-            let body = encode::change_body(event, change, seen, &projection, run.complete && i + 1 == count);
-            frames.push(self.frame("change", event, &body));
+            let last = run.complete && i + 1 == count;
+            if let Some(told) = encode::tell(event, change, seen, &projection, last) {
+                let frame = told.frame(self.wish.wire, &self.wish.id_json, event.position);
+                frames.push((Some(event.position), frame));
+            }
         }
         if run.events.is_empty() || run.stands_alone() {
             return Ok(());
         }
         if run.complete {
-            if count == 0 && self.open {
+            if count == 0 && self.open && self.wish.event.is_none() {
                 let event = &run.events[run.events.len() - 1];
                 frames.push((Some(event.position), commit(self.wish.wire, &self.wish.id_json, event)));
             }

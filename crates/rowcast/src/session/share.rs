@@ -117,6 +117,10 @@ impl Piece {
         Self { rows, weight, done, written: Mutex::default() }
     }
 
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     /// The rows as JSON, written once for all who see the same columns.
     pub(super) fn json(&self, table: &Table, projection: &Arc<Projection>) -> Bytes {
         let mut written = self.written.lock();
@@ -352,7 +356,7 @@ async fn linger(sharing: &Sharing, shot: &Shot) {
 }
 
 async fn shoot(node: &Node, shot: &Shot, select: &Select, tx: u64) -> Outcome {
-    let _permit = node.snapshots.acquire().await.map_err(|_| StoreError::Unavailable("the server stops".into()))?;
+    let _permit = node.snapshot_permit().await.map_err(|problem| StoreError::Unavailable(problem.message))?;
     let begun = |known| shot.state.lock().begun = Some((Instant::now(), known));
     let mut begun = Begun::begin(node, select, tx, begun).await?;
     if pour(shot, &mut begun.snapshot).await?.is_err() {
@@ -383,12 +387,6 @@ fn again(outcome: &Outcome) -> Outcome {
     match outcome {
         Ok(taken) => Ok(taken.clone()),
         Err(Unsettled::Outrun) => Err(Unsettled::Outrun),
-        Err(Unsettled::Store(error)) => Err(Unsettled::Store(match error {
-            StoreError::UnknownTable(name) => StoreError::UnknownTable(name.clone()),
-            StoreError::Altered(name) => StoreError::Altered(name.clone()),
-            StoreError::Unavailable(reason) => StoreError::Unavailable(reason.clone()),
-            StoreError::TooSlow(time) => StoreError::TooSlow(*time),
-            StoreError::Refused(reason) => StoreError::Refused(reason.clone()),
-        })),
+        Err(Unsettled::Store(error)) => Err(Unsettled::Store(error.clone())),
     }
 }

@@ -12,7 +12,7 @@ mod transaction;
 mod wal;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_postgres::Client;
@@ -201,9 +201,4 @@ impl From<tokio_postgres::Error> for SourceError {
         let said = error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned());
         Self::Retry { message: format!("the database was asked in vain: {said}"), cause: Some(error.into()) }
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

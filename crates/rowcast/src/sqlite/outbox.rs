@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::catalog::schema_version;
 use super::name::{PREFIX, quote};
 use crate::event::Place;
 
@@ -110,6 +111,21 @@ pub(crate) fn meta<T: rusqlite::types::FromSql>(connection: &Connection, key: &s
         .prepare_cached(r#"SELECT "value" FROM "_rowcast_meta" WHERE "key" = ?1"#)?
         .query_row([key], |row| row.get(0))
         .optional()
+}
+
+/// Whether the triggers fit the schema as it is now.
+pub(crate) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    let version = Some(schema_version(connection)?);
+    Ok(id(connection)?.is_some() && meta(connection, "schema_version")? == version)
+}
+
+/// Writes down that the triggers fit the schema as it is now.
+pub(crate) fn note_schema(connection: &Connection) -> rusqlite::Result<()> {
+    if !is_current(connection)? {
+        let sql = r#"INSERT OR REPLACE INTO "_rowcast_meta"("key", "value") VALUES ('schema_version', ?1)"#;
+        connection.execute(sql, [schema_version(connection)?])?;
+    }
+    Ok(())
 }
 
 /// The number of the last outbox row that was ever committed; 0 when there was none.

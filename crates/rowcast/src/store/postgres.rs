@@ -2,7 +2,9 @@
 //!
 //! Every statement names tables with their schema and is prepared for one use, so that a pooler may stand in between.
 
+mod create;
 mod insert;
+mod letters;
 mod literal;
 mod moment;
 mod pool;
@@ -18,7 +20,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use self::pool::Pool;
-use super::{History, Insert, Inserted, Select, Series, SeriesGroup, SeriesQuery, Snapshot, Store, StoreError};
+use super::{
+    DeadLetter, DeadLetters, History, Insert, Inserted, Progress, Select, Series, SeriesGroup, SeriesQuery, Snapshot,
+    Store, StoreError, TableSpec,
+};
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
 use crate::postgres::catalog::{self, Described};
@@ -45,13 +50,16 @@ struct Server {
     live: Arc<Live>,
     types: Types,
     known: Mutex<HashMap<TableName, (Instant, Arc<Described>)>>,
+    /// When old keys of records were looked for.
+    pruned: Mutex<Instant>,
 }
 
 impl PostgresStore {
     /// A store that connects when it is first asked: the server may be away for the moment.
     pub fn open(address: Address, settings: PostgresSettings, live: Arc<Live>) -> Self {
         let pool = Arc::new(Pool::new(address, &settings.instance, settings.connections));
-        let server = Server { pool, settings, live, types: Types::new(), known: Mutex::default() };
+        let pruned = Mutex::new(Instant::now());
+        let server = Server { pool, settings, live, types: Types::new(), known: Mutex::default(), pruned };
         Self { server: Arc::new(server) }
     }
 }
@@ -136,5 +144,25 @@ impl Store for PostgresStore {
 
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {
         series::series(&self.server, query).await
+    }
+
+    async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
+        self.server.create(tables).await
+    }
+
+    async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError> {
+        self.server.ask_own(async |client| letters::progress(client, source).await).await
+    }
+
+    async fn dead_letters(&self, which: DeadLetters) -> Result<Vec<DeadLetter>, StoreError> {
+        self.server.ask_own(async |client| letters::read(client, &which).await).await
+    }
+
+    async fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.server.ask_own(letters::counts).await
+    }
+
+    async fn bury(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        self.server.ask_own(async |client| letters::bury(client, ids).await).await
     }
 }

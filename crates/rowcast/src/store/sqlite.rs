@@ -1,28 +1,39 @@
 //! SQLite as a store: snapshots and charts from a few reading connections, inserts through one writing thread.
 
+mod create;
+mod delivery;
 mod insert;
+mod letters;
 mod pool;
 mod select;
 mod series;
+mod statement;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use self::insert::Job;
+use self::insert::{Job, Reply};
 use self::pool::Pool;
-use super::{History, Insert, Inserted, Select, Series, SeriesQuery, Snapshot, Store, StoreError};
+use super::{
+    DeadLetter, DeadLetters, History, Insert, Inserted, Progress, Select, Series, SeriesQuery, Snapshot, Store,
+    StoreError, TableSpec,
+};
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
 pub use crate::sqlite::SqliteSettings;
 use crate::sqlite::catalog::{Catalog, Described};
 use crate::sqlite::file::{DatabaseFile, Failure, is_busy};
-use crate::sqlite::outbox::OutboxPlace;
+use crate::sqlite::outbox::{self, OutboxPlace};
 
 /// How many inserts wait for the writing thread; more of them wait at the caller.
 const INSERTS_WAITING: usize = 256;
+
+/// How long a new table may take to be captured.
+const CAPTURED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A SQLite database file to write rows to and to read them from.
 ///
@@ -40,6 +51,29 @@ impl SqliteStore {
         let (file, writer) = DatabaseFile::open(path.as_ref(), &settings)?;
         let jobs = insert::start(file.clone(), writer, settings.clone())?;
         Ok(Self { pool: Arc::new(Pool::new(file, settings)), jobs })
+    }
+
+    async fn write<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let ended = || StoreError::Unavailable("the thread that writes to the SQLite database has ended".to_owned());
+        self.jobs.send(job(reply)).await.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Waits until a source that reads the database has put its triggers on new tables. Where none does, but for a moment.
+    async fn captured(&self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        while began.elapsed() < CAPTURED_WITHIN {
+            let look = |_: &Pool, connection: &rusqlite::Connection| {
+                let is_watched = outbox::id(connection).map_err(refused)?.is_some();
+                Ok(!is_watched || outbox::is_current(connection).map_err(refused)?)
+            };
+            if self.pool.read(look).await? {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 }
 
@@ -105,13 +139,35 @@ impl Store for SqliteStore {
     }
 
     async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let ended = || StoreError::Unavailable("the thread that writes to the SQLite database has ended".to_owned());
-        self.jobs.send(Job { insert, reply }).await.map_err(|_| ended())?;
-        answer.await.unwrap_or_else(|_| Err(ended()))
+        self.write(|reply| Job::Insert(insert, reply)).await
     }
 
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {
         self.pool.read(move |pool, connection| series::series(pool, connection, &query)).await
+    }
+
+    async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
+        let made = self.write(|reply| Job::Create(tables.to_vec(), reply)).await?;
+        if !made.is_empty() {
+            self.captured().await?;
+        }
+        Ok(made)
+    }
+
+    async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError> {
+        let source = source.to_owned();
+        self.pool.read(move |_, connection| letters::progress(connection, &source)).await
+    }
+
+    async fn dead_letters(&self, which: DeadLetters) -> Result<Vec<DeadLetter>, StoreError> {
+        self.pool.read(move |_, connection| letters::read(connection, &which).map_err(refused)).await
+    }
+
+    async fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.pool.read(|_, connection| letters::counts(connection).map_err(refused)).await
+    }
+
+    async fn bury(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        self.write(|reply| Job::Bury(ids.to_vec(), reply)).await
     }
 }

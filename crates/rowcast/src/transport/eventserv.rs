@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -14,7 +12,7 @@ use axum::{Extension, Router};
 
 use super::dropin::{Connect, Rendering, Shown, Way};
 use super::reply::Refusal;
-use super::{Doors, remote};
+use super::{Doors, remote, socket};
 use crate::protocol::{Code, Problem};
 
 /// What the viewer may load: its own files, and the sockets of the server that it came from.
@@ -59,7 +57,7 @@ async fn listen(
     State(door): State<Door>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     channel: Result<Path<String>, PathRejection>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<socket::Upgrade, socket::NoUpgrade>,
 ) -> Result<Response, Refusal> {
     let Path(channel) = channel.map_err(|rejection| Problem::new(Code::BadChannel, rejection.body_text()))?;
     // A channel may have the name of a file of the viewer: a socket gets the channel.

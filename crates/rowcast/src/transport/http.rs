@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ use super::reply::Refusal;
 use super::{Doors, POSITION};
 use crate::event::Table;
 use crate::filter::{Filter, Predicate};
-use crate::ingest::Format;
+use crate::ingest::{Asked, Format};
 use crate::protocol::{Code, Problem};
 use crate::session::requests::{failure_problem, publish_message};
 use crate::session::{Begun, Node, history, parse_names, parse_order, projection, store_problem, unknown_column};
@@ -81,7 +81,7 @@ pub(super) async fn rows(
         offset: query.offset,
         table: table.clone(),
     };
-    let _permit = node.snapshots.acquire().await.map_err(|_| shutting_down())?;
+    let _permit = node.snapshot_permit().await?;
     let mut begun = Begun::begin(node, &select, 0, |_| ()).await.map_err(Problem::from)?;
     let mut body = vec![b'['];
     while let Some(chunk) = begun.snapshot.rows.recv().await {
@@ -126,7 +126,7 @@ pub(super) async fn series(
     let (node, Query(query)) = (&doors.node, query?);
     let table = find_table(node, name).await?;
     let query = series_query(node, table, query)?;
-    let _permit = node.snapshots.acquire().await.map_err(|_| shutting_down())?;
+    let _permit = node.snapshot_permit().await?;
     let (history, settled) = history(node, query).await.map_err(Problem::from)?;
     let mut answer = serde_json::to_value(&history.series).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     answer["position"] = json!(settled.position.to_string());
@@ -157,16 +157,36 @@ fn series_query(node: &Node, table: Arc<Table>, wish: SeriesWish) -> Result<Seri
     })
 }
 
+/// Names a body, so that it is stored once however often it comes.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+#[derive(Deserialize)]
+pub(super) struct Pushed {
+    #[serde(default)]
+    dead_letters: bool,
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+    match key.to_str() {
+        Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(Problem::new(Code::BadMessage, "an Idempotency-Key has 1 to 255 letters, digits and signs")
+            .hint("send for example a UUID, the same one when the request is sent again")),
+    }
+}
+
 /// `POST /v1/tables/{table}`
 pub(super) async fn ingest(
     State(doors): State<Doors>,
     name: Result<Path<String>, PathRejection>,
+    query: Result<Query<Pushed>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let name = table_name(name)?;
+    let (name, Query(query)) = (table_name(name)?, query?);
     let format = format_of(&headers)?;
-    let report = doors.node.ingest.stream(&name, format, body.into_data_stream()).await;
+    let asked = Asked { key: idempotency_key(&headers)?, dead_letters: query.dead_letters };
+    let report = doors.node.ingest.stream_asked(&name, format, asked, body.into_data_stream()).await;
     let report = match report {
         Ok(report) => report,
         Err(failure) => {
@@ -243,8 +263,4 @@ fn predicate(node: &Node, table: &Table, text: Option<&str>) -> Result<Option<Ar
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
     let dialect = node.database.store.dialect();
     Ok(Some(Arc::new(Filter::parse(text)?.bind(table, dialect, &serde_json::Map::new())?)))
-}
-
-fn shutting_down() -> Problem {
-    Problem::new(Code::Unavailable, "the server stops").hint("try again in a moment")
 }

@@ -4,22 +4,20 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::dropin::{Connect, Notified, Rendering, Shown, Way};
 use super::reply::Refusal;
-use super::{Doors, remote};
+use super::{Doors, remote, socket};
+use crate::protocol::frame::text;
 use crate::protocol::{Code, Problem};
 
 /// The longest audience, in characters: a UUID's.
@@ -125,7 +123,7 @@ async fn upgrade(
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     Query(wish): Query<Wish>,
     request: Parts,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<socket::Upgrade, socket::NoUpgrade>,
 ) -> Result<Response, Refusal> {
     let Some(audiences) = door.settings.audiences.of(&request) else {
         let problem = Problem::new(Code::ChannelNotAllowed, "the request does not say whose messages it may see");
@@ -136,7 +134,7 @@ async fn upgrade(
     let way = Way {
         rendering: if resumable { door.resumable } else { door.plain },
         audiences: Some(audiences.into_iter().map(String::into_boxed_str).collect()),
-        gap: resumable.then_some(Bytes::from_static(b"{\"gap\":true}")),
+        gap: resumable.then(|| text(b"{\"gap\":true}")),
         hear: None,
         expires: None,
     };

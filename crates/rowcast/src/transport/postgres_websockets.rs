@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::response::Response;
 use axum::routing::get;
@@ -22,7 +20,7 @@ use tokio::time::Instant;
 
 use super::dropin::{Connect, Hear, Notified, Rendering, Shown, Way};
 use super::reply::Refusal;
-use super::{Doors, remote};
+use super::{Doors, remote, socket};
 use crate::hub::Closing;
 use crate::protocol::{Code, Problem};
 use crate::session::Node;
@@ -78,7 +76,7 @@ pub(super) fn routes(settings: &PostgresWebsockets, doors: &Doors) -> Router<Doo
 }
 
 type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
-type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+type Upgrade = Result<socket::Upgrade, socket::NoUpgrade>;
 
 async fn all_channels(
     State(door): State<Door>,

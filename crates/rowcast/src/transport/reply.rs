@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::protocol::{Code, Problem};
+use crate::protocol::encode::{Wire, reply};
+use crate::protocol::{Code, Problem, ServerMessage};
 
 /// A request that is not fulfilled: `{"error":{…}}` with a fitting status.
 pub(super) struct Refusal(pub(super) Problem);
@@ -23,6 +24,28 @@ impl From<QueryRejection> for Refusal {
         let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
         Self(Problem::new(Code::BadMessage, format!("query: {text}")))
     }
+}
+
+/// Seconds after which to try again what the database did not answer.
+const RETRY_AFTER: u64 = 5;
+
+/// A stream of events that is refused: what a browser's `EventSource` understands.
+///
+/// It takes any status but 200 for the end, and never comes back; but it knows `retry`.
+pub(super) fn refused_stream(problem: Problem, headers: &HeaderMap) -> Response {
+    let asked = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let is_event_source = asked.is_some_and(|accept| accept.contains("text/event-stream"));
+    let Some(retry_ms) = problem.retry_ms.filter(|_| is_event_source) else {
+        return Refusal(problem).into_response();
+    };
+    let close = ServerMessage::Close { reason: "busy".into(), message: problem.message, retry_ms };
+    let frame = String::from_utf8_lossy(&reply(Wire::Sse, &close, None)).into_owned();
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache, no-transform"),
+        (header::CONNECTION, "close"),
+    ];
+    (headers, format!("retry: {retry_ms}\n{frame}")).into_response()
 }
 
 /// The HTTP status of an error code.
@@ -51,9 +74,10 @@ fn status(code: Code) -> StatusCode {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = status(self.0.code);
+        let seconds = self.0.retry_ms.map_or(RETRY_AFTER, |retry_ms| retry_ms.div_ceil(1000));
         let mut response = (status, Json(json!({ "error": self.0 }))).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -1,44 +1,76 @@
-//! A WebSocket, RFC 6455, as every door that speaks it needs it: pings, slow writers, and how it ends.
+//! A WebSocket, RFC 6455, on its bare connection, as every door that speaks it needs it: frames in and out, pings, slow writers, and
+//! how it ends.
 //!
-//! Leaves what the frames say to the doors.
+//! What goes out is framed already and shared with other clients (`protocol/frame`). Leaves what the frames say to the doors.
 
+mod handshake;
+
+use std::future::poll_fn;
+use std::io::Result as IoResult;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use bytes::Bytes;
-use futures_util::SinkExt;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::io::ReadBuf;
+use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
 
+pub(crate) use handshake::{NoUpgrade, Upgrade};
+
+use super::io::Io;
 use crate::hub::Closing;
+use crate::protocol::frame;
+use crate::protocol::frame::read::{Heard as Read, Reader, Violation};
 use crate::session::Limits;
 
-/// With tungstenite's own sizes an idle connection holds 137 kB; with these, 9.
-const READ_BUFFER: usize = 4 << 10;
-const WRITE_BUFFER: usize = 16 << 10;
-
+/// Read at once. On the stack: an idle connection has no buffer.
+const READ_BYTES: usize = 4 << 10;
+/// Read before others get their turn.
+const READS_MAX: u32 = 16;
 /// How long a client that sends what cannot be read has for hearing why it is closed.
 const LINGER: Duration = Duration::from_millis(500);
 /// How long a client that reads nothing may hold the goodbye up.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-pub(super) struct Socket {
-    socket: WebSocket,
-    write_stall: Duration,
-    heartbeat: Duration,
-    ping: Interval,
+/// What a socket may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) message_max: usize,
+    pub(crate) write_stall: Duration,
+    /// How often it is pinged; `None` where the door does that with messages of its own.
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) deflate: bool,
+}
+
+impl Settings {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        let (message_max, write_stall) = (limits.frame_bytes, limits.write_stall);
+        Self { message_max, write_stall, heartbeat: Some(limits.heartbeat), deflate: false }
+    }
+}
+
+pub(crate) struct Socket {
+    io: Io,
+    reader: Reader,
+    settings: Settings,
+    ping: Option<Interval>,
     heard: Instant,
-    frame_bytes: usize,
+    /// Control frames that wait to be written: the last pong, a ping.
+    control: Vec<Bytes>,
+    /// So many of `control` are written.
+    control_done: usize,
 }
 
 /// What a client says.
-pub(super) enum Heard {
-    Text(Utf8Bytes),
-    /// A binary frame, which no door understands.
-    Binary,
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Text(String),
+    #[allow(dead_code, reason = "Socket.IO reads them")]
+    Binary(Bytes),
 }
 
 /// How a connection ends.
-pub(super) enum End {
+#[derive(Debug)]
+pub(crate) enum End {
     /// The client has gone, in one way or another.
     Gone,
     /// We close, and say why.
@@ -47,116 +79,187 @@ pub(super) enum End {
 
 impl End {
     /// The client did what it may not.
-    pub(super) fn policy(closing: Closing) -> Self {
+    pub(crate) fn policy(closing: Closing) -> Self {
         Self::Close(1008, closing)
     }
 
     /// We go away.
-    pub(super) fn away(closing: Closing) -> Self {
+    pub(crate) fn away(closing: Closing) -> Self {
         Self::Close(1001, closing)
     }
 }
 
-/// The sizes that suit many idle connections, and the largest frame that is taken.
-pub(super) fn prepare(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(limits.frame_bytes)
-        .max_frame_size(limits.frame_bytes)
+impl From<std::io::Error> for End {
+    fn from(_: std::io::Error) -> Self {
+        Self::Gone
+    }
 }
 
 impl Socket {
-    pub(super) fn new(socket: WebSocket, limits: &Limits) -> Self {
-        let mut ping = interval(limits.heartbeat);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            socket,
-            write_stall: limits.write_stall,
-            heartbeat: limits.heartbeat,
-            ping,
-            heard: Instant::now(),
-            frame_bytes: limits.frame_bytes,
-        }
+    /// `first` are bytes that came with the handshake.
+    fn new(io: Io, first: &[u8], settings: Settings) -> Self {
+        let mut reader = Reader::new(settings.message_max, settings.deflate);
+        reader.feed(first);
+        let ping = settings.heartbeat.map(|every| {
+            let mut ping = interval_at(tokio::time::Instant::now() + every, every);
+            ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ping
+        });
+        Self { io, reader, settings, ping, heard: Instant::now(), control: Vec::new(), control_done: 0 }
+    }
+
+    /// Has a frame written before anything else: a ping of the door's own. [`hear`](Self::hear) does it, too.
+    pub(crate) fn queue(&mut self, frame: Bytes) {
+        self.control.push(frame);
+    }
+
+    /// When the client was heard last.
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// How many frames are queued before anything else.
+    pub(crate) fn queued(&self) -> usize {
+        self.control.len() - self.control_done.min(self.control.len())
     }
 
     /// Waits for a message, and keeps the connection alive; reads nothing unless `reading`. Dropping the future loses nothing.
-    pub(super) async fn hear(&mut self, reading: bool) -> Result<Heard, End> {
-        loop {
-            tokio::select! {
-                message = self.socket.recv(), if reading => {
+    pub(crate) async fn hear(&mut self, reading: bool) -> Result<Heard, End> {
+        poll_fn(|cx| self.poll_hear(cx, reading)).await
+    }
+
+    pub(crate) fn poll_hear(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<Result<Heard, End>> {
+        if self.ping.as_mut().is_some_and(|ping| ping.poll_tick(cx).is_ready()) {
+            self.keep_alive()?;
+            // Asked again, so that the next tick is waited for.
+            let _ = self.ping.as_mut().map(|ping| ping.poll_tick(cx));
+        }
+        for _ in 0..READS_MAX {
+            if !self.control.is_empty()
+                && let Poll::Ready(written) = self.poll_write_control(cx)
+            {
+                written?;
+            }
+            if !reading {
+                return Poll::Pending;
+            }
+            match self.reader.next() {
+                Ok(Some(read)) => {
                     self.heard = Instant::now();
-                    match message {
-                        Some(Ok(Message::Text(text))) => return Ok(Heard::Text(text)),
-                        Some(Ok(Message::Binary(_))) => return Ok(Heard::Binary),
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
-                        Some(Err(error)) => return Err(self.read_error(&error)),
+                    match read {
+                        Read::Text(text) => return Poll::Ready(Ok(Heard::Text(text))),
+                        Read::Binary(bytes) => return Poll::Ready(Ok(Heard::Binary(bytes))),
+                        Read::Ping(payload) => self.answer(&payload),
+                        Read::Pong => {}
+                        Read::Close(code) => {
+                            self.control = vec![frame::close(code.unwrap_or(1000), "")];
+                            self.control_done = 0;
+                            let _ = self.poll_write_control(cx);
+                            return Poll::Ready(Err(End::Gone));
+                        }
                     }
                 }
-                _ = self.ping.tick() => self.keep_alive().await?,
+                Ok(None) => {
+                    let mut room = [std::mem::MaybeUninit::uninit(); READ_BYTES];
+                    let mut into = ReadBuf::uninit(&mut room);
+                    match self.io.poll_read(cx, &mut into) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Gone)),
+                        Poll::Ready(Ok(())) if into.filled().is_empty() => return Poll::Ready(Err(End::Gone)),
+                        Poll::Ready(Ok(())) => self.reader.feed(into.filled()),
+                    }
+                }
+                Err(violation) => return Poll::Ready(Err(self.broken(&violation))),
             }
         }
+        // A client that talks without end lets others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
-    fn read_error(&self, error: &axum::Error) -> End {
-        let text = error.to_string();
-        if text.contains("too long") || text.contains("too big") || text.contains("larger than") {
-            let message = format!("a message is larger than {} bytes", self.frame_bytes);
-            return End::Close(1009, Closing { reason: "too_large", message, retry_ms: 1000 });
-        }
-        End::Gone
-    }
-
-    /// Writes all frames, flushing once.
-    pub(super) async fn send(&mut self, frames: &mut Vec<Bytes>) -> Result<(), End> {
-        let writing = async {
-            for frame in frames.drain(..) {
-                // Our own frames are UTF-8; the check costs less than a copy.
-                let text = Utf8Bytes::try_from(frame).map_err(|_| End::Gone)?;
-                self.socket.feed(Message::Text(text)).await.map_err(|_| End::Gone)?;
-            }
-            self.socket.flush().await.map_err(|_| End::Gone)
+    fn broken(&self, violation: &Violation) -> End {
+        let (reason, message) = match violation.code {
+            1009 => ("too_large", format!("a message is larger than {} bytes", self.settings.message_max)),
+            1007 => ("not_utf8", violation.reason.to_owned()),
+            1008 => ("policy", violation.reason.to_owned()),
+            _ => ("protocol", violation.reason.to_owned()),
         };
-        match timeout(self.write_stall, writing).await {
-            Ok(written) => written,
-            // Nothing can be written, so there is no goodbye either.
-            Err(_) => Err(End::Gone),
+        End::Close(violation.code, Closing { reason, message, retry_ms: 1000 })
+    }
+
+    /// Only the last ping needs an answer (RFC 6455, section 5.5.3): a flood of them takes no room.
+    fn answer(&mut self, payload: &[u8]) {
+        if self.control_done == 0 && self.control.len() < 2 {
+            self.control.push(frame::pong(payload));
         }
     }
 
-    async fn keep_alive(&mut self) -> Result<(), End> {
-        if self.heard.elapsed() > self.heartbeat.mul_f32(2.5) {
+    /// Writes all frames. They are not to be dropped half written: this future is awaited to its end, or the socket ends.
+    pub(crate) async fn send(&mut self, frames: &mut Vec<Bytes>) -> Result<(), End> {
+        if !self.control.is_empty() {
+            // What is half written of it comes first.
+            let written = timeout(self.settings.write_stall, poll_fn(|cx| self.poll_write_control(cx))).await;
+            written.map_err(|_| End::Gone)??;
+        }
+        // What cannot be written has no goodbye either.
+        Ok(self.io.write_all(frames, self.settings.write_stall).await?)
+    }
+
+    fn poll_write_control(&mut self, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+        let written = self.io.poll_write_all(cx, &mut self.control, &mut self.control_done);
+        if written.is_ready() {
+            self.control = Vec::new();
+        }
+        written
+    }
+
+    fn keep_alive(&mut self) -> Result<(), End> {
+        let Some(heartbeat) = self.settings.heartbeat else { return Ok(()) };
+        if self.heard.elapsed() > heartbeat.mul_f32(2.5) {
             let message = "no answer to pings".to_owned();
             return Err(End::Close(4001, Closing { reason: "no_answer", message, retry_ms: 0 }));
         }
-        let ping = self.socket.send(Message::Ping(Bytes::new()));
-        match timeout(self.write_stall, ping).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(End::Gone),
+        if self.control.is_empty() {
+            self.control.push(frame::ping(&[]));
         }
+        Ok(())
     }
 
-    /// Says a last word, where the door has one for this, and closes.
-    pub(super) async fn goodbye(self, code: u16, reason: &'static str, last_word: Option<String>) {
+    /// Says a last word (a frame), where the door has one for this, and closes.
+    pub(crate) async fn goodbye(self, code: u16, reason: &'static str, last_word: Option<Bytes>) {
         // In a box, so that it takes no room before it is said.
         let _ = timeout(GOODBYE, Box::pin(self.close(code, reason, last_word))).await;
     }
 
-    async fn close(mut self, code: u16, reason: &'static str, last_word: Option<String>) {
-        if let Some(text) = last_word {
-            let _ = self.socket.send(Message::Text(text.into())).await;
+    async fn close(mut self, code: u16, reason: &'static str, last_word: Option<Bytes>) {
+        let mut last: Vec<Bytes> = last_word.into_iter().chain([frame::close(code, reason)]).collect();
+        if self.send(&mut last).await.is_err() {
+            return;
         }
-        let frame = CloseFrame { code, reason: reason.into() };
-        let _ = self.socket.send(Message::Close(Some(frame))).await;
-        // The peer's own close frame ends the connection without a reset.
-        while let Some(Ok(message)) = self.socket.recv().await {
-            if let Message::Close(_) = message {
-                return;
+        // What the client still sends is read and thrown away: with unread bytes, a connection that is closed takes our last words with
+        // it. Its own close frame ends the connection; one that sent what cannot be read has a moment to hear why.
+        self.ping = None;
+        let broken = matches!(code, 1002 | 1007 | 1008 | 1009);
+        let closed = poll_fn(|cx| self.poll_closed(cx, broken));
+        if broken {
+            let _ = timeout(LINGER, closed).await;
+        } else {
+            closed.await;
+        }
+        let _ = poll_fn(|cx| self.io.poll_shutdown(cx)).await;
+    }
+
+    /// Ready when the client has closed, too.
+    fn poll_closed(&mut self, cx: &mut Context<'_>, broken: bool) -> Poll<()> {
+        if !broken {
+            loop {
+                match self.poll_hear(cx, true) {
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
             }
         }
-        // What is still on its way cannot be read after such an error. With unread bytes, a connection that is closed at once
-        // takes our last words with it.
-        tokio::time::sleep(LINGER).await;
+        self.io.poll_drain(cx)
     }
 }

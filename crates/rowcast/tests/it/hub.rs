@@ -50,14 +50,18 @@ impl World {
     }
 
     fn join(&self, session: u64, filter: Option<&str>) -> Arc<Queue> {
+        self.join_as(session, filter, "s")
+    }
+
+    fn join_as(&self, session: u64, filter: Option<&str>, id: &str) -> Arc<Queue> {
         let bind = |text: &str| Filter::parse(text)?.bind(&self.table, Dialect::Sqlite, &serde_json::Map::new());
         let interest = Interest {
             channel: Channel::Table(self.table.name.clone()),
             table: Some(self.table.clone()),
             predicate: filter.map(|text| Arc::new(bind(text).expect("a filter"))),
-            projection: Arc::new(Projection { columns: [0, 1].into(), old: false }),
-            wire: Wire::WebSocket,
-            id: "\"s\"".into(),
+            projection: Arc::new(Projection { columns: [0, 1].into(), old: false, named: None, deliver: None }),
+            wire: Wire::Text,
+            id: format!("\"{id}\"").into(),
         };
         let queue = Arc::new(Queue::new(1 << 24));
         self.hub.join(&queue, SessionKey(session), SubscriptionKey(0), interest, false);
@@ -75,8 +79,8 @@ impl World {
             channel: Channel::Room(room.into()),
             table: None,
             predicate: None,
-            projection: Arc::new(Projection { columns: [].into(), old: false }),
-            wire: Wire::WebSocket,
+            projection: Arc::new(Projection { columns: [].into(), old: false, named: None, deliver: None }),
+            wire: Wire::Text,
             id: "\"s\"".into(),
         };
         let queue = Arc::new(Queue::new(1 << 24));
@@ -109,12 +113,14 @@ impl World {
 fn heard(queue: &Queue) -> String {
     let said = |kind: ItemKind| match kind {
         ItemKind::Evicted(_) => "evicted".to_owned(),
-        ItemKind::Frame(_, frame) | ItemKind::Ephemeral(frame) => match serde_json::from_slice(&frame) {
-            Ok(ServerMessage::Change { row, last, .. }) => format!("{}{}", row["id"], if last { "!" } else { "" }),
-            Ok(ServerMessage::Commit { .. }) => "commit".to_owned(),
-            Ok(ServerMessage::Message { event, .. }) => event,
-            other => format!("{other:?}"),
-        },
+        ItemKind::Frame(_, frame) | ItemKind::Frames { bytes: frame, .. } | ItemKind::Ephemeral(frame) => {
+            match serde_json::from_slice(&frame) {
+                Ok(ServerMessage::Change { row, last, .. }) => format!("{}{}", row["id"], if last { "!" } else { "" }),
+                Ok(ServerMessage::Commit { .. }) => "commit".to_owned(),
+                Ok(ServerMessage::Message { event, .. }) => event,
+                other => format!("{other:?}"),
+            }
+        }
     };
     queue.take(usize::MAX).items.into_iter().map(|item| said(item.kind)).collect::<Vec<_>>().join(" ")
 }
@@ -197,6 +203,51 @@ async fn equal_filters_are_one() {
     assert_eq!((status.subscriptions, status.filters), (10, 1));
     world.hub.leave(SessionKey(3), [SubscriptionKey(0)]);
     assert_eq!(world.hub.status().subscriptions, 9);
+}
+
+#[tokio::test]
+async fn equal_filters_under_different_names_have_their_own_frames() {
+    let world = world();
+    let name = |i: u64| format!("s{}", i % 3);
+    let queues: Vec<_> = (0..12).map(|i| world.join_as(i, Some("a = 7"), &name(i))).collect();
+    assert_eq!(world.hub.status().filters, 1);
+    let named = |queue: &Queue| {
+        let items = queue.take(usize::MAX).items.into_iter();
+        let frame = items.map(|item| match item.kind {
+            ItemKind::Frame(_, frame) => String::from_utf8_lossy(&frame).into_owned(),
+            other => format!("{other:?}"),
+        });
+        frame.collect::<Vec<_>>().join(" ")
+    };
+    world.append(vec![world.insert(1, 1, 7, true)]).await;
+    for (i, queue) in (0..).zip(&queues) {
+        assert!(named(queue).contains(&format!("\"id\":\"{}\"", name(i))), "{i}");
+    }
+    // All of one name leave, and most of another.
+    for i in [0, 3, 6, 9, 1, 4, 7] {
+        world.hub.leave(SessionKey(i), [SubscriptionKey(0)]);
+    }
+    world.append(vec![world.insert(2, 2, 7, true)]).await;
+    for (i, queue) in (0..).zip(&queues) {
+        assert_eq!(!named(queue).is_empty(), [2, 5, 8, 11, 10].contains(&i), "{i}");
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_is_sent_away_whole() {
+    let world = world();
+    let same: Vec<_> = (0..1500).map(|i| world.join_as(i, Some("a > 3"), &format!("{}", i % 7))).collect();
+    let own: Vec<_> = (1500..2500).map(|i| world.join(i, Some(&format!("a = {i} or id = {i}")))).collect();
+    world.hub.leave(SessionKey(3), [SubscriptionKey(0)]);
+    world.append(vec![world.insert(1, 1, 5, false), world.reset(1, "t", true)]).await;
+    for (i, queue) in (0..).zip(same.iter().chain(&own)) {
+        assert_eq!(heard(queue), if i == 3 { "" } else { "evicted" }, "{i}");
+    }
+    let status = world.hub.status();
+    assert_eq!((status.subscriptions, status.filters), (0, 0));
+    let again = world.join(0, Some("a > 3"));
+    world.append(vec![world.insert(2, 2, 5, true)]).await;
+    assert_eq!(heard(&again), "2!");
 }
 
 /// A log that returns no more than three events at once, as one may whose file ends there.

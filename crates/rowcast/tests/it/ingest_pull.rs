@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rowcast::event::TableName;
 use rowcast::ingest::Format;
-use rowcast::ingest::pull::{HttpPull, Pulling};
+use rowcast::ingest::pull::{Feed, HttpFeed, Pull, Pulling};
 use rowcast::store::StoreError;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -62,12 +62,12 @@ impl Source {
         self.pull_with(scratch, |_| ())
     }
 
-    fn pull_with(&self, scratch: &Arc<Scratch>, change: impl FnOnce(&mut HttpPull)) -> Pulling {
+    fn pull_with(&self, scratch: &Arc<Scratch>, change: impl FnOnce(&mut HttpFeed)) -> Pulling {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let url = format!("http://{}/stream", self.address).parse().expect("a URL");
-        let mut pull = HttpPull::new("simulator", url, TableName::bare("readings"));
-        change(&mut pull);
-        pull.start(scratch.ingest()).expect("a client")
+        let mut feed = HttpFeed::new(url);
+        change(&mut feed);
+        Pull::new("simulator", Feed::Http(feed), TableName::bare("readings")).start(scratch.ingest()).expect("a client")
     }
 }
 

@@ -27,12 +27,12 @@ async fn start(url: &str, settings: PostgresSettings) -> Gateway {
 }
 
 /// A client of the gateway.
-struct Client {
+pub(crate) struct Client {
     socket: Socket,
 }
 
 impl Client {
-    async fn connect(gateway: &Gateway) -> Self {
+    pub(crate) async fn connect(gateway: &Gateway) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("ws://{}/v1/ws", listener.local_addr().expect("an address"));
         let router = gateway.router().into_make_service_with_connect_info::<std::net::SocketAddr>();
@@ -43,7 +43,7 @@ impl Client {
         client
     }
 
-    async fn subscribe(&mut self, channel: &str) {
+    pub(crate) async fn subscribe(&mut self, channel: &str) {
         let text = format!(r#"{{"type":"subscribe","id":"{channel}","channel":"{channel}"}}"#);
         self.socket.send(Message::text(text)).await.expect("sent");
     }
@@ -71,7 +71,7 @@ impl Client {
         }
     }
 
-    async fn hears(&mut self, expected: &[&str]) {
+    pub(crate) async fn hears(&mut self, expected: &[&str]) {
         for expected in expected {
             assert_eq!(self.hear().await, *expected);
         }

@@ -2,6 +2,7 @@
 
 mod charts;
 mod contract;
+mod deliveries;
 mod filters;
 mod inserts;
 mod moments;

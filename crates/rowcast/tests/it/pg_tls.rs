@@ -10,13 +10,13 @@ use rustls::pki_types::pem::PemObject;
 use servers::{Postgres, PostgresOptions};
 
 /// An authority, and what it signs.
-struct Authority {
-    pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -26,7 +26,7 @@ impl Authority {
     }
 
     /// A certificate and its key.
-    fn signs(&self, common_name: &str, hosts: &[&str]) -> (String, String) {
+    pub(crate) fn signs(&self, common_name: &str, hosts: &[&str]) -> (String, String) {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("names");
         params.distinguished_name.push(DnType::CommonName, common_name);

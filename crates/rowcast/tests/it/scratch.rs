@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -14,7 +16,10 @@ use rowcast::log::{Log, Retention};
 use rowcast::source::Source;
 use rowcast::source::sqlite::{SqliteSettings, SqliteSource};
 use rowcast::store::sqlite::SqliteStore;
-use rowcast::store::{History, Insert, Inserted, Select, SeriesQuery, Snapshot, Store, StoreError};
+use rowcast::store::{
+    DeadLetter, DeadLetters, History, Insert, Inserted, Progress, Select, SeriesQuery, Snapshot, Store, StoreError,
+    TableSpec,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -30,6 +35,8 @@ pub(crate) struct Scratch {
     /// While set, an insert gets no other answer.
     error: Mutex<Option<fn() -> StoreError>>,
     batches: Mutex<Vec<usize>>,
+    /// So many of the next inserts stand, but their answers are lost.
+    lost_answers: AtomicU64,
     attempts: watch::Sender<u64>,
     stored: watch::Sender<u64>,
 }
@@ -63,6 +70,7 @@ impl Scratch {
             log: Arc::new(MemoryLog::new(Retention::default())),
             error: Mutex::default(),
             batches: Mutex::default(),
+            lost_answers: AtomicU64::new(0),
             attempts: watch::Sender::new(0),
             stored: watch::Sender::new(0),
         })
@@ -86,6 +94,10 @@ impl Scratch {
 
     pub(crate) fn fail_with(&self, error: Option<fn() -> StoreError>) {
         *self.error.lock() = error;
+    }
+
+    pub(crate) fn lose_answers(&self, count: u64) {
+        self.lost_answers.store(count, SeqCst);
     }
 
     /// Another program's statements.
@@ -150,6 +162,9 @@ impl Store for Scratch {
         }
         let rows = insert.rows.len();
         let inserted = self.store.insert(insert).await?;
+        if self.lost_answers.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(StoreError::Unavailable("the connection broke after the commit".into()));
+        }
         self.batches.lock().push(rows);
         self.stored.send_modify(|n| *n += inserted.count);
         Ok(inserted)
@@ -157,5 +172,25 @@ impl Store for Scratch {
 
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {
         self.store.series(query).await
+    }
+
+    async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
+        self.store.create(tables).await
+    }
+
+    async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError> {
+        self.store.progress(source).await
+    }
+
+    async fn dead_letters(&self, which: DeadLetters) -> Result<Vec<DeadLetter>, StoreError> {
+        self.store.dead_letters(which).await
+    }
+
+    async fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.store.dead_letter_counts().await
+    }
+
+    async fn bury(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        self.store.bury(ids).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -32,6 +32,8 @@ pub(crate) fn table() -> Arc<Table> {
 #[derive(Default)]
 pub(crate) struct Counted {
     taken: AtomicUsize,
+    /// The database cannot be reached.
+    away: AtomicBool,
     /// What each snapshot contains, one after the other; the last one stays.
     marks: Mutex<VecDeque<String>>,
     rows: Mutex<Vec<Row>>,
@@ -48,7 +50,10 @@ impl Store for Counted {
     }
 
     async fn table(&self, _name: &TableName) -> Result<Arc<Table>, StoreError> {
-        Ok(table())
+        match self.away.load(Ordering::SeqCst) {
+            true => Err(StoreError::Unavailable("it is away".into())),
+            false => Ok(table()),
+        }
     }
 
     async fn snapshot(&self, select: Select) -> Result<Snapshot, StoreError> {
@@ -85,6 +90,29 @@ impl Store for Counted {
     async fn series(&self, _query: SeriesQuery) -> Result<History, StoreError> {
         Err(StoreError::Refused("nothing is stored here".into()))
     }
+
+    async fn create(&self, _tables: &[rowcast::store::TableSpec]) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Refused("nothing is stored here".into()))
+    }
+
+    async fn progress(&self, _source: &str) -> Result<Option<rowcast::store::Progress>, StoreError> {
+        Err(StoreError::Refused("nothing is stored here".into()))
+    }
+
+    async fn dead_letters(
+        &self,
+        _which: rowcast::store::DeadLetters,
+    ) -> Result<Vec<rowcast::store::DeadLetter>, StoreError> {
+        Err(StoreError::Refused("nothing is stored here".into()))
+    }
+
+    async fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        Err(StoreError::Refused("nothing is stored here".into()))
+    }
+
+    async fn bury(&self, _ids: &[u64]) -> Result<u64, StoreError> {
+        Err(StoreError::Refused("nothing is stored here".into()))
+    }
 }
 
 struct World {
@@ -102,6 +130,10 @@ impl Drop for World {
 
 impl World {
     fn new(marks: &[&str], rows: Vec<Row>) -> Self {
+        Self::with(marks, rows, Limits::default())
+    }
+
+    fn with(marks: &[&str], rows: Vec<Row>, limits: Limits) -> Self {
         let store = Arc::new(Counted::default());
         *store.marks.lock() = marks.iter().map(|mark| (*mark).to_owned()).collect();
         *store.rows.lock() = rows;
@@ -110,7 +142,7 @@ impl World {
         let stop = CancellationToken::new();
         tokio::spawn(hub.clone().run(stop.clone()));
         let database = Database { store: store.clone(), source: "db".into(), ears: None };
-        let node = Arc::new(Node::new(hub, log.clone(), database, Limits::default()));
+        let node = Arc::new(Node::new(hub, log.clone(), database, limits));
         Self { node, store, log, stop }
     }
 
@@ -126,9 +158,14 @@ impl World {
     }
 
     fn subscribe(&self) -> Client {
+        self.subscribe_to("t")
+    }
+
+    fn subscribe_to(&self, table: &str) -> Client {
         let remote = "127.0.0.1:1".to_owned();
-        let mut session = Session::open(self.node.clone(), Wire::WebSocket, "websocket", remote).expect("let in");
-        session.receive(r#"{"type":"subscribe","id":"s","channel":"table:t"}"#).expect("understood");
+        let mut session = Session::open(self.node.clone(), Wire::Text, "websocket", remote).expect("let in");
+        let message = format!(r#"{{"type":"subscribe","id":"s","channel":"table:{table}"}}"#);
+        session.receive(&message).expect("understood");
         Client { session, waiting: VecDeque::new() }
     }
 }
@@ -262,4 +299,22 @@ async fn a_truncated_table_is_not_read_before_the_truncation_can_be_seen() {
     world.append(vec![insert(21, 6, true)]).await;
     let heard = client.hear_until("6").await;
     assert_eq!(heard, ["5", "gap Schema", "0 rows", "subscribed 2", "6!"]);
+}
+
+#[tokio::test]
+async fn who_falls_behind_while_the_database_is_away_misses_nothing() {
+    let world = World::with(&["10:10:"], vec![row(1)], Limits { queue_bytes: 4 << 10, ..Limits::default() });
+    // MySQL finds tables by names that are written otherwise: what is told of them has their own.
+    let mut client = world.subscribe_to("T");
+    assert_eq!(client.hear_until("subscribed").await, ["1 rows", "subscribed 0"]);
+    world.append(vec![insert(10, 9, true)]).await;
+    assert_eq!(client.hear_until("9").await, ["9!"]);
+    world.append(vec![insert(11, 9, true)]).await;
+    assert_eq!(client.hear_until("9").await, ["9!"], "the hub carries it");
+    world.store.away.store(true, Ordering::SeqCst);
+    for id in 100..500 {
+        world.append(vec![insert(u64::try_from(id).expect("small"), id, true)]).await;
+    }
+    let expected: Vec<String> = (100..500).map(|id| format!("{id}!")).collect();
+    assert_eq!(client.hear_until("499").await, expected);
 }

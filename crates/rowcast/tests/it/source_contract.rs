@@ -102,6 +102,16 @@ impl Follower {
         }
     }
 
+    /// The next row of this table, whatever else comes before it.
+    pub(crate) async fn until_row_of(&mut self, table: &str) -> String {
+        loop {
+            let change = self.changes(1).await.remove(0);
+            if matches!(&change.body, Body::Row(row) if *row.table.name.name == *table) {
+                return text(&change);
+            }
+        }
+    }
+
     /// Everything up to the change that this text is of.
     pub(crate) async fn until(&mut self, fence: &str) -> Vec<Change> {
         let mut found = Vec::new();

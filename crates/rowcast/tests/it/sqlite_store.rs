@@ -6,6 +6,8 @@ use std::time::Duration;
 use rowcast::store::sqlite::{SqliteSettings, SqliteStore};
 use rowcast::store::{Insert, Select, SeriesQuery, Store, StoreError};
 
+use crate::delivery_contract::{NUMBERS, delivery_contract, numbered};
+use crate::source_contract::Database;
 use crate::sqlite::Sqlite;
 use crate::store_contract::{
     StoredDatabase, all, chart, insert, int, rows, store_contract, store_on, string, table, take,
@@ -18,6 +20,7 @@ impl StoredDatabase for Sqlite {
 }
 
 store_contract!(Sqlite::new());
+delivery_contract!(Sqlite::new());
 
 #[tokio::test]
 async fn every_table_is_read_as_it_is_told() {
@@ -59,7 +62,7 @@ async fn without_capture_there_is_no_position() {
     let t = table(&*store, "t").await;
     let Err(StoreError::Unavailable(message)) = store.snapshot(all(&t)).await else { panic!("a snapshot") };
     assert!(message.contains("rowcast setup"), "{message}");
-    let insert = Insert { table: t, rows: vec![vec![(0, int(1))]] };
+    let insert = Insert::new(t, vec![vec![(0, int(1))]]);
     assert!(matches!(store.insert(insert).await, Err(StoreError::Unavailable(_))));
 }
 
@@ -92,8 +95,8 @@ async fn a_trigger_that_rolls_back_harms_nobody_else() {
         })
         .collect();
     let (one, other) = tokio::join!(
-        store.insert(Insert { table: t.clone(), rows: bad.clone() }),
-        store.insert(Insert { table: t.clone(), rows: vec![vec![(0, int(100)), (1, string("good"))]] })
+        store.insert(Insert::new(t.clone(), bad.clone())),
+        store.insert(Insert::new(t.clone(), vec![vec![(0, int(100)), (1, string("good"))]]))
     );
     let (one, other) = (one.expect("inserted"), other.expect("inserted"));
     assert_eq!((other.count, other.rejected.len()), (1, 0));
@@ -126,7 +129,7 @@ async fn another_programs_transaction_is_waited_for_and_then_told() {
     let t = table(&*store, "t").await;
     let blocker = db.connect();
     blocker.execute_batch("BEGIN IMMEDIATE").expect("begun");
-    let insert_one = || store.insert(Insert { table: t.clone(), rows: vec![vec![(0, int(1))]] });
+    let insert_one = || store.insert(Insert::new(t.clone(), vec![vec![(0, int(1))]]));
     assert!(matches!(insert_one().await, Err(StoreError::Unavailable(_))));
     blocker.execute_batch("COMMIT").expect("committed");
     assert_eq!(insert_one().await.expect("inserted").count, 1);
@@ -216,4 +219,81 @@ async fn too_many_cells_are_refused() {
     assert!(matches!(store.series(query).await, Err(StoreError::Refused(_))));
     let none = SeriesQuery { buckets: 0, from: Some(5.0), to: Some(5.0), ..chart(&t) };
     assert!(store.series(none).await.expect("a series").series.groups[0].time.is_empty());
+}
+
+#[tokio::test]
+async fn teardown_says_how_many_dead_letters_are_lost_and_setup_keeps_them() {
+    let db = Sqlite::new();
+    let store = store_on(&db, NUMBERS).await;
+    let t = table(&*store, "t").await;
+    let mut insert = numbered(&t, "one", 0, 3);
+    insert.rows[0][1].1 = int(99);
+    store.insert(insert).await.expect("inserted");
+    db.connect().execute_batch("DROP TABLE _rowcast_meta").expect("dropped");
+    let mut source = db.source(100);
+    source.setup().await.expect("made anew");
+    assert_eq!(store.dead_letter_counts().await.expect("counts"), [("s".to_owned(), 1)]);
+    let sql = source.teardown().await.expect("torn down").join("\n");
+    assert!(sql.contains("-- A dead letter"), "{sql}");
+    assert_eq!(db.leftovers().await, Vec::<String>::new());
+    assert_eq!(store.dead_letter_counts().await.expect("counts"), []);
+}
+
+#[tokio::test]
+async fn the_first_delivery_disturbs_no_follower() {
+    let db = Sqlite::new();
+    let store = store_on(&db, "CREATE TABLE keyless (a, b)").await;
+    let mut follower = db.follow().await;
+    let keyless = table(&*store, "keyless").await;
+    let mut insert = numbered(&keyless, "one", 0, 1);
+    insert.rows[0] = vec![(1, int(5)), (2, int(6))];
+    store.insert(insert).await.expect("inserted");
+    follower.expect(&["insert keyless (1,5,6)"]).await;
+    insert_one(&*store, &keyless).await;
+    // Tables without a key are read anew after a change of the schema; this one was Rowcast's own.
+    follower.expect(&["insert keyless (2,7,8)"]).await;
+}
+
+async fn insert_one(store: &dyn Store, table: &Arc<rowcast::event::Table>) {
+    let row = vec![(1, int(7)), (2, int(8))];
+    store.insert(Insert::new(table.clone(), vec![row])).await.expect("inserted");
+}
+
+#[tokio::test]
+async fn rows_that_end_a_delivery_become_dead_letters() {
+    let db = Sqlite::new();
+    let store = store_on(
+        &db,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a);
+         CREATE TRIGGER r BEFORE INSERT ON t WHEN NEW.a > 4 BEGIN SELECT RAISE(ROLLBACK, 'too fast'); END;
+         CREATE TRIGGER f AFTER INSERT ON t WHEN NEW.a = 3 BEGIN SELECT RAISE(FAIL, 'not this one'); END",
+    )
+    .await;
+    let t = table(&*store, "t").await;
+    let (one, two) = tokio::join!(store.insert(numbered(&t, "one", 0, 40)), async {
+        let plain = Insert::new(t.clone(), vec![vec![(0, int(100)), (1, int(1))]]);
+        store.insert(plain).await
+    });
+    let one = one.expect("inserted");
+    assert_eq!((one.count, one.rejected.len()), (16, 24), "numbers end in 0, 1, 2 and 4");
+    assert_eq!(two.expect("inserted").count, 1);
+    assert_eq!(store.dead_letter_counts().await.expect("counts"), [("s".to_owned(), 24)]);
+    assert_eq!(store.progress("s").await.expect("progress").map(|at| at.upto), Some(40));
+    assert_eq!(rows(&*store, all(&t)).await.len(), 17);
+}
+
+#[tokio::test]
+async fn what_is_checked_at_the_commit_becomes_a_dead_letter() {
+    let db = Sqlite::new();
+    let store = store_on(
+        &db,
+        "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1), (3);
+         CREATE TABLE t (id INTEGER PRIMARY KEY, a REFERENCES p DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .await;
+    let t = table(&*store, "t").await;
+    let inserted = store.insert(numbered(&t, "one", 0, 3)).await.expect("inserted");
+    assert_eq!((inserted.count, inserted.rejected.len(), inserted.rejected[0].0), (2, 1, 1));
+    assert_eq!(rows(&*store, all(&t)).await, ["(1,1)", "(3,3)"]);
+    assert_eq!(store.dead_letter_counts().await.expect("counts"), [("s".to_owned(), 1)]);
 }

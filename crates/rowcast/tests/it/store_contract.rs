@@ -44,7 +44,7 @@ pub(crate) async fn rows(store: &dyn Store, select: Select) -> Vec<String> {
 /// Inserts rows that set the first columns.
 pub(crate) async fn insert(store: &dyn Store, table: &Arc<Table>, rows: &[&[Value]]) -> Inserted {
     let rows = rows.iter().map(|row| row.iter().cloned().enumerate().collect()).collect();
-    store.insert(Insert { table: table.clone(), rows }).await.expect("inserted")
+    store.insert(Insert::new(table.clone(), rows)).await.expect("inserted")
 }
 
 pub(crate) fn int(n: i64) -> Value {
@@ -95,7 +95,7 @@ pub(crate) async fn large_snapshots_come_in_chunks(db: impl StoredDatabase) {
     let store = store_on(&db, "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)").await;
     let t = table(&*store, "t").await;
     let many: Vec<Vec<(usize, Value)>> = (0..3_000).map(|n| vec![(0, int(n)), (1, string("some text"))]).collect();
-    let inserted = store.insert(Insert { table: t.clone(), rows: many }).await.expect("inserted");
+    let inserted = store.insert(Insert::new(t.clone(), many)).await.expect("inserted");
     assert_eq!((inserted.count, inserted.rejected.len()), (3_000, 0));
     let mut snapshot = store.snapshot(all(&t)).await.expect("a snapshot");
     let mut sizes = Vec::new();
@@ -171,7 +171,7 @@ pub(crate) async fn refused_rows_are_told_and_the_others_stand(db: impl StoredDa
         vec![(2, int(7)), (1, int(3)), (0, int(4))],
         vec![(0, int(5)), (1, int(11))],
     ];
-    let inserted = store.insert(Insert { table: t.clone(), rows: rows_in }).await.expect("inserted");
+    let inserted = store.insert(Insert::new(t.clone(), rows_in)).await.expect("inserted");
     assert_eq!(inserted.count, 2);
     assert_eq!(inserted.rejected.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1, 2, 4]);
     assert!(inserted.rejected.iter().all(|(_, reason)| !reason.is_empty()));
@@ -183,7 +183,7 @@ pub(crate) async fn an_altered_table_is_noticed(db: impl StoredDatabase) {
     let t = table(&*store, "t").await;
     db.writer().run("ALTER TABLE t ADD COLUMN a INTEGER").await;
     assert!(matches!(store.snapshot(all(&t)).await, Err(StoreError::Altered(_))));
-    let insert = Insert { table: t.clone(), rows: vec![vec![(0, int(1))]] };
+    let insert = Insert::new(t.clone(), vec![vec![(0, int(1))]]);
     assert!(matches!(store.insert(insert).await, Err(StoreError::Altered(_))));
     assert_eq!(table(&*store, "t").await.columns.len(), 2);
 }

@@ -2,9 +2,10 @@
 
 import { formatBytes, formatCount, formatDuration, formatNumber, formatShortTime } from '../../chart/format';
 import { Empty, Skeleton } from '../../ui/empty';
+import { DeadLetters } from './dead-letters';
 import { Frames } from './frames';
 import { Rate } from './sparkline';
-import { type Ingest, type Session, type Source, type Status, useStatus, type Watched } from './status';
+import { type Ingest, type Session, type Source, type Spool, type Status, useStatus, type Watched } from './status';
 
 /** A database writes a little to its log all the time. */
 const UP_TO_DATE_BYTES = 64 * 1024;
@@ -21,7 +22,7 @@ export default function ConsolePage() {
 }
 
 function Server({ watched }: { watched: Watched }) {
-  const { status, error, rates, ingestRates } = watched;
+  const { status, error, rates } = watched;
   if (status === null && error !== null) {
     return (
       <Empty title="The server does not answer">
@@ -42,7 +43,8 @@ function Server({ watched }: { watched: Watched }) {
       </div>
       <Sources sources={status.sources} />
       <LogCard status={status} />
-      <IngestList ingest={status.ingest} rates={ingestRates} />
+      <IngestList ingest={status.ingest} />
+      <DeadLetters rejected={status.totals.rows_rejected} />
       <Sessions status={status} />
       <Errors errors={status.errors} />
     </div>
@@ -147,7 +149,7 @@ function LogCard({ status }: { status: Status }) {
   );
 }
 
-function IngestList({ ingest, rates }: { ingest: readonly Ingest[]; rates: ReadonlyMap<string, number> }) {
+function IngestList({ ingest }: { ingest: readonly Ingest[] }) {
   return (
     <section className="card panel wide" aria-labelledby="ingest">
       <h2 id="ingest">Ingest</h2>
@@ -156,20 +158,20 @@ function IngestList({ ingest, rates }: { ingest: readonly Ingest[]; rates: Reado
           No outside stream is pulled. Rows can be posted to /v1/tables/&#123;table&#125; at any time.
         </p>
       ) : (
-        ingest.map((one) => <IngestSource key={one.name} ingest={one} rate={rates.get(one.name)} />)
+        ingest.map((one) => <IngestSource key={one.name} ingest={one} />)
       )}
     </section>
   );
 }
 
-function IngestSource({ ingest, rate }: { ingest: Ingest; rate: number | undefined }) {
+function IngestSource({ ingest }: { ingest: Ingest }) {
   return (
     <article className="source">
       <header>
         <Light good={ingest.connected_since !== null && !ingest.held_back} />
         <h3>{ingest.name}</h3>
         <span className="quiet mono source-url">{ingest.url}</span>
-        <span className="source-lag">{ingestState(ingest, rate)}</span>
+        <span className="source-lag">{ingestState(ingest)}</span>
       </header>
       <dl>
         <dt>Into</dt>
@@ -178,6 +180,8 @@ function IngestSource({ ingest, rate }: { ingest: Ingest; rate: number | undefin
         <dd>{formatCount(ingest.rows)}</dd>
         <dt>Rejected</dt>
         <dd>{formatCount(ingest.rejected)}</dd>
+        <dt>Waiting</dt>
+        <dd>{waiting(ingest.spool)}</dd>
         <dt>Reconnects</dt>
         <dd>{formatCount(ingest.reconnects)}</dd>
       </dl>
@@ -201,11 +205,17 @@ function IngestSource({ ingest, rate }: { ingest: Ingest; rate: number | undefin
   );
 }
 
-function ingestState({ connected_since: since, held_back: isHeld }: Ingest, rate: number | undefined): string {
-  if (since === null) return 'not connected';
+function ingestState({ connected_since: since, held_back: isHeld, rate, spool }: Ingest): string {
+  if (spool.full) return 'held back, its spool is full';
   if (isHeld) return 'waits for the database';
-  if (rate === undefined) return '';
+  if (since === null) return 'not connected';
   return `${perSecond(rate)} ${perSecond(rate) === '1' ? 'row' : 'rows'} a second`;
+}
+
+/** What was read and does not stand yet. */
+function waiting({ records, bytes, oldest_ms: oldest }: Spool): string {
+  if (records === 0 || oldest === null) return 'nothing';
+  return `${formatCount(records)} (${formatBytes(bytes)}), for ${formatDuration(oldest)}`;
 }
 
 /** A time of today by its clock, another with its date; whole seconds. */

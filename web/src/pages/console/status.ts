@@ -55,10 +55,23 @@ export interface Ingest {
   readonly rejected: number;
   readonly reconnects: number;
   readonly last_error: string | null;
+  /** Rows stored a second, over the last ten. */
+  readonly rate: number;
+  readonly spool: Spool;
   /** Rows wait because the database does not take them. */
   readonly held_back: boolean;
   /** Oldest first. */
   readonly rejects: readonly Reject[];
+}
+
+/** What was read and waits for the database. */
+export interface Spool {
+  readonly records: number;
+  readonly bytes: number;
+  /** How long the oldest has waited; `null` when nothing waits. */
+  readonly oldest_ms: number | null;
+  /** Its source is held back. */
+  readonly full: boolean;
 }
 
 export interface Reject {
@@ -82,8 +95,6 @@ export interface Watched {
   readonly status: Status | null;
   /** For each second of the last minute, oldest first. */
   readonly rates: Rates;
-  /** Rows each second of each ingest source, by name. */
-  readonly ingestRates: ReadonlyMap<string, number>;
   readonly error: RowcastErrorLike | null;
 }
 
@@ -109,7 +120,6 @@ export function useStatus(): Watched {
   const [watched, setWatched] = useState<Watched>({
     status: null,
     rates: NO_RATES,
-    ingestRates: new Map(),
     error: null,
   });
   useEffect(() => watch(db, setWatched), [db]);
@@ -154,14 +164,5 @@ function advance(old: Watched, before: Reading | null, now: Reading): Watched {
     const rate = Math.max(0, status.totals[name] - before.status.totals[name]) / seconds;
     rates[name] = [...old.rates[name], rate].slice(-KEPT);
   }
-  return { status, rates, ingestRates: ingestRates(before.status, status, seconds), error: null };
-}
-
-function ingestRates(before: Status, now: Status, seconds: number): ReadonlyMap<string, number> {
-  return new Map(
-    now.ingest.map(({ name, rows }) => {
-      const past = before.ingest.find((one) => one.name === name)?.rows ?? rows;
-      return [name, Math.max(0, rows - past) / seconds];
-    }),
-  );
+  return { status, rates, error: null };
 }

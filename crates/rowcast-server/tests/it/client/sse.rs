@@ -26,6 +26,8 @@ pub(crate) struct Sse {
     parts: Parts,
     /// As a browser would send it when it reconnects.
     pub(crate) last_event_id: Option<Position>,
+    /// After what time a browser would reconnect.
+    pub(crate) retry_ms: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +69,7 @@ impl Sse {
         }
         let media_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         ensure!(media_type.is_some_and(|text| text.starts_with("text/event-stream")), "{media_type:?}");
-        Ok(Ok(Self { response, buffer: BytesMut::new(), parts: Parts::default(), last_event_id }))
+        Ok(Ok(Self { response, buffer: BytesMut::new(), parts: Parts::default(), last_event_id, retry_ms: None }))
     }
 
     /// Waits for what comes next. Dropping the future loses nothing.
@@ -110,7 +112,10 @@ impl Sse {
             "id" => &mut self.parts.id,
             "event" => &mut self.parts.event,
             "data" => &mut self.parts.data,
-            "retry" => return value.parse::<u64>().map(|_| None).context("`retry` is a number"),
+            "retry" => {
+                self.retry_ms = Some(value.parse().context("`retry` is a number")?);
+                return Ok(None);
+            }
             other => bail!("unknown field `{other}`"),
         };
         ensure!(part.is_none(), "`{field}` twice in one block");

@@ -139,7 +139,8 @@ impl Story {
 
 /// Runs a world to its end. Returns a line about it, and what is wrong.
 pub(crate) async fn run(kind: Kind, mut random: StdRng) -> (String, Vec<String>) {
-    let dir = tempfile::tempdir().expect("a folder for the world");
+    // In memory where that is possible: a process that is killed loses nothing either way, and a slow disk only costs time.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder for the world");
     let outcome = begin(kind, dir.path(), &mut random).await;
     let (world, stories) = match outcome {
         Ok(begun) => begun,
@@ -159,7 +160,11 @@ pub(crate) async fn run(kind: Kind, mut random: StdRng) -> (String, Vec<String>)
         }
     }
     if !failures.is_empty() {
-        driver.abort();
+        // Where the driver has given up, that is why.
+        match driver.is_finished() {
+            true => failures.insert(0, format!("the driver: {:?}", driver.await)),
+            false => driver.abort(),
+        }
         if std::env::var_os("ROWCAST_KEEP").is_some() {
             failures.push(format!("kept in {}", dir.keep().display()));
         }

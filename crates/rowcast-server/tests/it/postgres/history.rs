@@ -12,9 +12,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 
-use super::ear::Ear;
 use super::world::{Mode, World};
 use super::writer::Writer;
+use crate::ear::Ear;
 
 const WRITERS: u32 = 4;
 const EARS: u32 = 3;

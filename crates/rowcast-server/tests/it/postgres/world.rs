@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::server::{DEADLINE, Server};
+use crate::client::message::Reason;
+use crate::ear::{MARKER, Part, Stage, Truth};
+use crate::server::Server;
 
 /// How changes are captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +21,6 @@ pub(crate) enum Mode {
     Wal,
     Outbox,
 }
-
-/// The row that tells everybody that nothing comes after it.
-pub(crate) const MARKER: i64 = -1;
 
 const SCHEMA: &str = "
     create table items (id int primary key, v bigint not null, team int not null, note text);
@@ -39,12 +38,28 @@ pub(crate) struct World {
     _folder: TempDir,
 }
 
-/// What is in the tables when all is over.
-pub(crate) struct Truth {
-    /// id → (version, team)
-    pub(crate) items: BTreeMap<i64, (i64, i64)>,
-    /// (writer, n), each once.
-    pub(crate) entries: Vec<(i64, i64)>,
+impl Stage for World {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn quiet(&self) -> &watch::Sender<bool> {
+        &self.quiet
+    }
+
+    fn channels(&self) -> Vec<(Part, String)> {
+        vec![
+            (Part::Items, "table:items".into()),
+            (Part::Team, "table:public.items".into()),
+            (Part::Entries, "table:\"Entries \"\"é\"\"\"".into()),
+            (Part::Room, "room:history".into()),
+            (Part::Jobs, "notify:jobs".into()),
+        ]
+    }
+
+    fn may_miss(&self, part: Part, _reason: Reason) -> bool {
+        part == Part::Jobs
+    }
 }
 
 impl World {
@@ -154,10 +169,5 @@ impl World {
 
     pub(crate) fn tally(&self) -> String {
         format!("{:?}", self.tally.lock().expect("not poisoned"))
-    }
-
-    /// Until then everything must have been heard.
-    pub(crate) fn deadline() -> Instant {
-        Instant::now() + DEADLINE
     }
 }

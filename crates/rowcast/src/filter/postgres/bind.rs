@@ -3,12 +3,12 @@
 use super::super::condition::{Condition, join};
 use super::super::error::{FilterError, Span};
 use super::super::expr::{Expr, Kind as ExprKind, Op, Step};
+use super::super::like::{PATTERN_CHARS_MAX, Pattern};
 use super::super::names::{Named, Names, refuse_list};
 use super::constant::Constant;
 use super::datum::By;
 use super::input::Said;
 use super::kind::Kind;
-use super::like::{PATTERN_CHARS_MAX, Pattern};
 use super::path::Path;
 use super::{Column, Membership, Test};
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::datum::{Datum, Number};
 use super::kind::Kind;
 use super::moment::{Moment, time_text};
-use crate::event::Value;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in super::super) enum Constant {
@@ -111,29 +110,5 @@ impl Constant {
             Constant::Uuid(_) => "uuid",
             Constant::Bytes(_) => "bytea",
         }
-    }
-
-    /// As a column of this kind gives it, if all values that are equal to it look alike there.
-    pub(super) fn as_stored(&self, column: &Kind) -> Option<Value> {
-        Some(match self {
-            Constant::Int(n) => Value::Int(*n),
-            Constant::Number(text) => Value::Number(text.clone()),
-            Constant::Double(x) if *column == Kind::Float8 && !x.get().is_nan() => Value::Real(x.get()),
-            Constant::Single(_) | Constant::Double(_) => return None,
-            Constant::Padded(text) => match column {
-                Kind::Bpchar(Some(length)) => Value::Text(format!("{text: <length$}").into()),
-                _ => return None,
-            },
-            Constant::Text(text) if matches!(column, Kind::Text | Kind::Varchar) => Value::Text(text.clone()),
-            Constant::Text(_) => return None,
-            Constant::Bool(truth) => Value::Bool(*truth),
-            Constant::Bytes(bytes) => Value::Bytes(bytes.clone()),
-            Constant::Date(_)
-            | Constant::Timestamp(_)
-            | Constant::TimestampTz(_)
-            | Constant::Time(_)
-            | Constant::Uuid(_)
-            | Constant::Own(_) => Value::Text(self.to_text()),
-        })
     }
 }

@@ -185,6 +185,11 @@ impl Reader<'_> {
 }
 
 impl Moment {
+    /// Its place in the order of all moments.
+    pub(super) fn place(self) -> u128 {
+        u128::from(self.days.cast_unsigned() ^ 1 << 63) << 64 | u128::from(self.micros.cast_unsigned())
+    }
+
     /// `2026-11-21`, as PostgreSQL prints a date.
     pub(super) fn to_date(self) -> String {
         self.named().map_or_else(|| format!("{}{}", self.day(), self.era()), str::to_owned)

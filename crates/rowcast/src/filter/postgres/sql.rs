@@ -44,7 +44,7 @@ impl Writer<'_, '_> {
             Test::Columns { op, by, sides } => self.columns(*by, symbol(*op), sides),
             Test::SameColumns { by, sides } => self.columns(*by, " IS NOT DISTINCT FROM ", sides),
             Test::Like { subject, pattern } => {
-                let pattern_sql = self.param(Value::Text(pattern.to_text()), "text");
+                let pattern_sql = self.param(Value::Text(pattern.to_text('\\')), "text");
                 self.reference(subject);
                 self.push(COLLATE);
                 self.push(pattern.operator());

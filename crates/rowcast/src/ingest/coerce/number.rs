@@ -48,6 +48,32 @@ pub(super) fn significant_digits(text: &str) -> usize {
     [parts.whole, parts.fraction].concat().trim_start_matches('0').len()
 }
 
+/// How many digits a number needs, without zeros that say nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) negative: bool,
+    /// Before the point.
+    pub(super) whole: usize,
+    /// Behind the point.
+    pub(super) fraction: usize,
+}
+
+/// The digits that a decimal number needs; `None`: it is none.
+pub(super) fn places(text: &str) -> Option<Places> {
+    let parts = parts(text)?;
+    let digits = [parts.whole, parts.fraction].concat();
+    let trimmed = digits.trim_end_matches('0');
+    let leading = trimmed.len() - trimmed.trim_start_matches('0').len();
+    if leading == trimmed.len() {
+        return Some(Places { negative: false, whole: 0, fraction: 0 });
+    }
+    let point = (parts.whole.len() as i64).saturating_add(parts.exponent);
+    let count = |n: i64| usize::try_from(n.max(0)).unwrap_or(usize::MAX);
+    let (whole, fraction) =
+        (count(point.saturating_sub(leading as i64)), count((trimmed.len() as i64).saturating_sub(point)));
+    Some(Places { negative: parts.negative, whole, fraction })
+}
+
 struct Parts<'a> {
     negative: bool,
     whole: &'a str,

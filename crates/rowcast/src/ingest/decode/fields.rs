@@ -40,6 +40,37 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// The value of a name; the first where it came twice.
+    pub fn get(&self, name: &str) -> Option<&Field> {
+        self.0.iter().find(|(other, _)| **other == *name).map(|(_, field)| field)
+    }
+
+    /// One JSON object.
+    pub fn to_json(&self) -> String {
+        let mut json = String::from("{");
+        for (name, field) in &self.0 {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json.push_str(&quoted(name));
+            json.push(':');
+            match field {
+                Field::Null => json.push_str("null"),
+                Field::Bool(b) => json.push_str(if *b { "true" } else { "false" }),
+                Field::Number(text) | Field::Json(text) => json.push_str(text),
+                Field::Text(text) => json.push_str(&quoted(text)),
+            }
+        }
+        json.push('}');
+        json
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 const JSON_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// The reader's message without its line, which is one of the record and not of the body.

@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn decode_in(format: Format, chunks: &[&[u8]]) -> Vec<Record> {
-    let mut decoder = Decoder::new(format, None).keep_raw(40).record_bytes_max(200);
+    let mut decoder =
+        Decoder::new(format, None).keep_raw(40).record_bytes_max(200).columns(vec!["a".into(), "b".into()]);
     let mut records = Vec::new();
     for chunk in chunks {
         decoder.feed(chunk, &mut records);
@@ -153,6 +154,34 @@ fn sse_events_carry_objects() {
 }
 
 #[test]
+fn copy_rows_have_nulls_escapes_and_an_end() {
+    let body = "1\tx\\ty\n\\N\t\n3\tü\\\nz\n4\n5\t6\r\n\\.\nSELECT 1;\n";
+    check(
+        Format::Copy,
+        body,
+        &["1: a='1' b='x\ty'", "2: a=null b=''", "3: a='3' b='ü\nz'", "5! expected 2 columns, got 1", "6: a='5' b='6'"],
+    );
+    check(Format::Copy, "1\t2\\", &["1! the body ended too early"]);
+    let mut records = Vec::new();
+    let mut decoder = Decoder::new(Format::Copy, None);
+    decoder.feed(b"COPY public.t (x, \"Y\") FROM stdin;\n1\t2\n", &mut records);
+    assert_eq!(story(&records), ["2: x='1' Y='2'"]);
+}
+
+#[test]
+fn line_protocol_is_read_line_by_line() {
+    check(
+        Format::Line,
+        "# a comment\ncpu,host=a usage=1.5,n=2i 7\r\n\ncpu usage=\ncpu on=t",
+        &[
+            "2: host='a' usage=1.5 n=2 time=7",
+            "4! not line protocol: the field \"usage\" is neither a number, a truth value nor a text in quotes: \"\"",
+            "5: on=true",
+        ],
+    );
+}
+
+#[test]
 fn auto_takes_each_line_as_what_it_is() {
     check(
         Format::Auto,
@@ -209,6 +238,12 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
             "a,b\n",
             "1,\"2\"\n",
             "\"x\"\"\n\",",
+            "\t",
+            "\\N\t\\\n",
+            "\n\\.\n",
+            "COPY t (a) FROM stdin;\n",
+            "m,t=a b=1i,c=\"x\" 5\n",
+            "m\\ n b=t\n",
         ])
         .prop_map(|text| text.as_bytes().to_vec()),
         prop::collection::vec(any::<u8>(), 0..3),
@@ -229,7 +264,7 @@ proptest! {
         cuts.extend([0, body.len()]);
         cuts.sort_unstable();
         let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
-        for format in [Format::Auto, Format::Ndjson, Format::Json, Format::Csv, Format::Sse] {
+        for format in Format::ALL {
             prop_assert_eq!(decode_in(format, &chunks), decode_in(format, &[&body]), "{}", format);
         }
     }

@@ -98,8 +98,8 @@ impl Text {
     /// The blank line that ends an event.
     fn dispatch(&mut self, out: Shape, records: &mut Vec<Record>) {
         let event = std::mem::take(&mut self.event);
-        if let Some(id) = event.id {
-            self.last_event_id = Some(id);
+        if let Some(id) = &event.id {
+            self.last_event_id = Some(id.clone());
         }
         let Some(data) = event.data else { return };
         // The standard fires nothing for empty data; some sources keep a connection alive with it.
@@ -107,7 +107,7 @@ impl Text {
             return;
         }
         let fields = if event.too_long { Err(out.too_long()) } else { object(&data) };
-        records.push(out.record(event.line, &data, fields));
+        records.push(Record { place: event.id.filter(|id| !id.is_empty()), ..out.record(event.line, &data, fields) });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows that wait to be written, and the batches that they make.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::event::{Table, Value};
@@ -8,10 +9,19 @@ use crate::ingest::coerce::Cells;
 
 /// A row that fits its table.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting {
+pub(in crate::ingest) struct Waiting {
     pub(super) line: u64,
-    pub(super) raw: Box<str>,
-    pub(super) cells: Cells,
+    pub(super) raw: Arc<str>,
+    /// What tells its record from every other one of the source.
+    pub(super) key: Option<Arc<str>>,
+    pub(in crate::ingest) cells: Cells,
+}
+
+impl Waiting {
+    /// About the bytes that it costs.
+    pub(super) fn size(&self) -> usize {
+        self.raw.len() + self.cells.iter().map(|(_, value)| size(value)).sum::<usize>()
+    }
 }
 
 /// Rows in the order they came.
@@ -23,7 +33,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn push(&mut self, row: Waiting) {
-        let bytes = row.raw.len() + row.cells.iter().map(|(_, value)| size(value)).sum::<usize>();
+        let bytes = row.size();
         self.bytes += bytes;
         self.rows.push_back((row, bytes));
     }
@@ -98,8 +108,6 @@ fn size(value: &Value) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::event::{Column, TableName};
 
@@ -109,7 +117,7 @@ mod tests {
     }
 
     fn row(cells: Cells) -> Waiting {
-        Waiting { line: 1, raw: "".into(), cells }
+        Waiting { line: 1, raw: "".into(), key: None, cells }
     }
 
     fn text(length: usize) -> Waiting {

@@ -1,31 +1,21 @@
-//! The loop that takes records and writes batches, one at a time.
+//! The loop that takes the records of one body and writes batches, one at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Ingest;
 use super::batch::{Queue, Waiting, rebind};
+use super::prepare::{Keying, Prepare};
+use super::tries::{Patience, Tries};
 use crate::event::{Place, Table, TableName};
-use crate::ingest::coerce::{Coerce, Extra};
+use crate::ingest::coerce::Extra;
 use crate::ingest::decode::Record;
-use crate::store::{Insert, StoreError};
-
-/// How long to try again while the database does not answer.
-#[derive(Debug, Clone)]
-pub(in crate::ingest) enum Patience {
-    /// For so long from the first refusal.
-    For(Duration),
-    /// Until it answers, whatever it says; meanwhile the problem stands here for people.
-    Forever(Problem),
-}
-
-/// What is wrong at the moment, in a sentence.
-pub(in crate::ingest) type Problem = Arc<Mutex<Option<String>>>;
+use crate::ingest::once::RecordKey;
+use crate::ingest::shape::Shape;
+use crate::store::{Delivery, Insert, Inserted, NewDeadLetter, Origin, StoreError};
 
 /// A row that was refused.
 #[derive(Debug, Clone)]
@@ -33,36 +23,70 @@ pub(in crate::ingest) struct Reject {
     pub(in crate::ingest) line: u64,
     pub(in crate::ingest) column: Option<Box<str>>,
     pub(in crate::ingest) reason: String,
-    pub(in crate::ingest) raw: Box<str>,
+    pub(in crate::ingest) raw: Arc<str>,
 }
+
+impl Reject {
+    pub(in crate::ingest) fn letter(&self) -> NewDeadLetter {
+        let Self { line, column, reason, raw } = self.clone();
+        NewDeadLetter { line, raw, column, reason }
+    }
+}
+
+/// What is asked for a body beside its rows being stored.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wish {
+    /// The name of the body: it may come again, and its records are stored once.
+    pub(super) key: Option<Arc<str>>,
+    /// Whether refused records are kept in the database.
+    pub(super) dead_letters: bool,
+    /// What to do with names that are no column's.
+    pub(super) extra: Extra,
+}
+
+/// Whose records those of bodies are.
+pub(super) const PUSHED: &str = "http";
 
 /// Rows on their way into one table.
 pub(in crate::ingest) struct Pipe {
     to: Ingest,
-    extra: Extra,
-    coerce: Coerce,
+    wish: Wish,
+    prepare: Prepare,
     patience: Patience,
     waiting: Queue,
     writing: Option<BoxFuture<'static, Result<Written, StoreError>>>,
     rejects: Vec<Reject>,
+    /// Refused before they came to the database, and not written to it yet.
+    dead: Vec<NewDeadLetter>,
     place: Option<Place>,
 }
 
 /// What became of one batch.
 struct Written {
     count: u64,
+    repeated: u64,
     place: Option<Place>,
     rejects: Vec<Reject>,
     /// The table as it was at last: altered, perhaps, since the batch was made.
     table: Arc<Table>,
 }
 
+/// What a pipe tells after each step.
+#[derive(Debug, Default)]
+pub(in crate::ingest) struct Told {
+    /// Rows that stand now.
+    pub(in crate::ingest) stored: u64,
+    /// Rows of records that stood before.
+    pub(in crate::ingest) repeated: u64,
+    pub(in crate::ingest) rejects: Vec<Reject>,
+}
+
 impl Pipe {
     /// A pipe into a table.
-    pub(in crate::ingest) async fn open(
+    pub(super) async fn open(
         to: Ingest,
         table: &TableName,
-        extra: Extra,
+        wish: Wish,
         patience: Patience,
     ) -> Result<Self, StoreError> {
         let mut tries = Tries::new(patience.clone());
@@ -73,41 +97,43 @@ impl Pipe {
             }
         };
         tries.done();
-        let coerce = Coerce::new(table, to.store.dialect(), extra);
+        let key = wish.key.clone().map_or(Keying::Record(RecordKey::None), Keying::Body);
+        let shape = Shape { extra: wish.extra, ..Shape::default() };
+        let prepare = Prepare::new(table, to.store.dialect(), shape, key);
         Ok(Self {
             to,
-            extra,
-            coerce,
+            wish,
+            prepare,
             patience,
             waiting: Queue::default(),
             writing: None,
             rejects: Vec::new(),
+            dead: Vec::new(),
             place: None,
         })
     }
 
-    /// Writes everything that comes, and returns when all of it stands or was refused. After each step `told` hears how many
-    /// rows were stored and which were refused.
-    pub(in crate::ingest) async fn run(
+    /// Writes everything that comes, and returns when all of it stands or was refused.
+    pub(super) async fn run(
         &mut self,
         records: impl Stream<Item = Vec<Record>>,
-        mut told: impl FnMut(u64, Vec<Reject>),
+        mut told: impl FnMut(Told),
     ) -> Result<(), StoreError> {
         let mut records = std::pin::pin!(records.fuse());
         let mut ended = false;
         loop {
-            let mut stored = 0;
+            let (mut stored, mut repeated) = (0, 0);
             tokio::select! {
                 written = async { self.writing.as_mut().expect("a batch is under way").await }, if self.writing.is_some() => {
                     self.writing = None;
-                    stored = self.settle(written?);
+                    (stored, repeated) = self.settle(written?);
                 }
                 more = records.next(), if !ended && !self.waiting.is_full() => match more {
                     Some(more) => more.into_iter().for_each(|record| self.take(record)),
                     None => ended = true,
                 },
             }
-            told(stored, std::mem::take(&mut self.rejects));
+            told(Told { stored, repeated, rejects: std::mem::take(&mut self.rejects) });
             self.begin();
             if ended && self.writing.is_none() {
                 return Ok(());
@@ -116,41 +142,53 @@ impl Pipe {
     }
 
     /// The database's place after the last batch that stands.
-    pub(in crate::ingest) fn last_place(&self) -> Option<&Place> {
+    pub(super) fn last_place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
 
     fn take(&mut self, record: Record) {
-        let Record { line, raw, fields } = record;
-        let refused = match fields {
-            Err(error) => (None, error.to_string()),
-            Ok(fields) => match self.coerce.row(fields) {
-                Ok(cells) => return self.waiting.push(Waiting { line, raw, cells }),
-                Err(misfit) => (misfit.column, misfit.reason),
-            },
-        };
-        self.rejects.push(Reject { line, raw, column: refused.0, reason: refused.1 });
+        match self.prepare.row(record) {
+            Ok(row) => self.waiting.push(row),
+            Err(reject) => {
+                if self.wish.dead_letters {
+                    self.dead.push(reject.letter());
+                }
+                self.rejects.push(reject);
+            }
+        }
     }
 
     /// Starts to write what waits, unless a batch is under way.
     fn begin(&mut self) {
-        if self.writing.is_none() && !self.waiting.is_empty() {
+        if self.writing.is_none() && !(self.waiting.is_empty() && self.dead.is_empty()) {
             let batch = self.waiting.take_batch();
-            let (to, table) = (self.to.clone(), Arc::clone(self.coerce.table()));
-            self.writing = Some(Box::pin(write(to, table, batch, self.patience.clone())));
+            let (to, table, dead) = (self.to.clone(), self.prepare.table().clone(), std::mem::take(&mut self.dead));
+            let delivery = (self.wish.key.is_some() || self.wish.dead_letters).then(|| delivery(&batch, dead));
+            self.writing =
+                Some(Box::pin(write(to, table, batch, delivery, self.wish.dead_letters, self.patience.clone())));
         }
     }
 
-    fn settle(&mut self, written: Written) -> u64 {
+    fn settle(&mut self, written: Written) -> (u64, u64) {
         self.rejects.extend(written.rejects);
         self.place = written.place.or(self.place.take());
-        if !Arc::ptr_eq(&written.table, self.coerce.table()) {
-            let gone = self.waiting.rebind(self.coerce.table(), &written.table);
+        if !Arc::ptr_eq(&written.table, self.prepare.table()) {
+            let gone = self.waiting.rebind(self.prepare.table(), &written.table);
             self.rejects.extend(gone.into_iter().map(column_gone));
-            self.coerce = Coerce::new(written.table, self.to.store.dialect(), self.extra);
+            self.prepare.rebind(written.table);
         }
-        written.count
+        (written.count, written.repeated)
     }
+}
+
+/// A batch in a life of its own: bodies that come at the same time do not wait for each other's numbers.
+fn delivery(batch: &[Waiting], dead: Vec<NewDeadLetter>) -> Delivery {
+    let life: Arc<str> = uuid::Uuid::new_v4().simple().to_string().into();
+    Delivery { source: PUSHED.into(), life, after: 0, upto: 1, records: batch.iter().map(origin).collect(), dead }
+}
+
+pub(super) fn origin(row: &Waiting) -> Origin {
+    Origin { line: row.line, raw: row.raw.clone(), key: row.key.clone() }
 }
 
 /// Writes one batch, again and again while that can help and patience lasts.
@@ -158,86 +196,65 @@ async fn write(
     to: Ingest,
     mut table: Arc<Table>,
     mut batch: Vec<Waiting>,
+    mut delivery: Option<Delivery>,
+    dead_letters: bool,
     patience: Patience,
 ) -> Result<Written, StoreError> {
     let begun = Instant::now();
     let mut tries = Tries::new(patience);
     let mut rejects = Vec::new();
     let inserted = loop {
-        if batch.is_empty() {
+        if batch.is_empty() && delivery.as_ref().is_none_or(|delivery| delivery.dead.is_empty()) {
             break None;
         }
         let rows = batch.iter().map(|row| row.cells.clone()).collect();
-        match to.store.insert(Insert { table: Arc::clone(&table), rows }).await {
+        let insert = Insert { delivery: delivery.clone(), ..Insert::new(Arc::clone(&table), rows) };
+        match to.store.insert(insert).await {
             Ok(inserted) => break Some(inserted),
+            // An answer was lost: it was this batch that moved it.
+            Err(StoreError::Moved { at: Some(at) })
+                if delivery.as_ref().is_some_and(|delivery| *delivery.life == *at.life) =>
+            {
+                break None;
+            }
             Err(error) => {
                 let altered = matches!(error, StoreError::Altered(_));
                 tries.again(error).await?;
                 if altered && let Ok(now) = to.store.table(&table.name).await {
                     let (bound, gone) = rebind(batch, &table, &now);
-                    rejects.extend(gone.into_iter().map(column_gone));
+                    let gone: Vec<Reject> = gone.into_iter().map(column_gone).collect();
                     (batch, table) = (bound, now);
+                    if let Some(delivery) = &mut delivery {
+                        delivery.records = batch.iter().map(origin).collect();
+                        if dead_letters {
+                            delivery.dead.extend(gone.iter().map(Reject::letter));
+                        }
+                    }
+                    rejects.extend(gone);
                 }
             }
         }
     };
     tries.done();
     metrics::histogram!("rowcast_ingest_write_seconds").record(begun.elapsed().as_secs_f64());
-    let Some(inserted) = inserted else { return Ok(Written { count: 0, place: None, rejects, table }) };
-    rejects.extend(inserted.rejected.into_iter().filter_map(|(index, reason)| {
-        let row = batch.get(index)?;
-        Some(Reject { line: row.line, column: None, reason, raw: row.raw.clone() })
-    }));
-    Ok(Written { count: inserted.count, place: Some(inserted.place), rejects, table })
+    let Some(inserted) = inserted else {
+        let count = batch.len() as u64;
+        return Ok(Written { count, repeated: 0, place: None, rejects, table });
+    };
+    rejects.extend(refused(&batch, &inserted));
+    Ok(Written { count: inserted.count, repeated: inserted.repeated, place: Some(inserted.place), rejects, table })
 }
 
-fn column_gone((row, column): (Waiting, Box<str>)) -> Reject {
+/// The rows that the database refused.
+pub(super) fn refused(batch: &[Waiting], inserted: &Inserted) -> Vec<Reject> {
+    let reject = |(index, reason): &(usize, String)| {
+        let row = batch.get(*index)?;
+        Some(Reject { line: row.line, column: None, reason: reason.clone(), raw: row.raw.clone() })
+    };
+    inserted.rejected.iter().filter_map(reject).collect()
+}
+
+pub(super) fn column_gone((row, column): (Waiting, Box<str>)) -> Reject {
     let reason = format!("{column}: the column was removed from the table meanwhile");
     Reject { line: row.line, column: Some(column), reason, raw: row.raw }
-}
-
-/// Attempts at one thing, with longer and longer pauses between them.
-struct Tries {
-    patience: Patience,
-    since: Option<Instant>,
-    pause: Duration,
-}
-
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-impl Tries {
-    fn new(patience: Patience) -> Self {
-        Self { patience, since: None, pause: Duration::from_millis(20) }
-    }
-
-    /// Waits before the next attempt, or gives the error back because another would not help or is too late.
-    async fn again(&mut self, error: StoreError) -> Result<(), StoreError> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        match &self.patience {
-            Patience::Forever(problem) => {
-                let message = error.to_string();
-                let before = problem.lock().replace(message.clone());
-                if before.as_ref() != Some(&message) {
-                    tracing::warn!("the database takes no rows, which wait: {message}");
-                }
-            }
-            Patience::For(limit) => {
-                let may_help = matches!(error, StoreError::Unavailable(_) | StoreError::Altered(_));
-                if !may_help || since.elapsed() + self.pause > *limit {
-                    return Err(error);
-                }
-            }
-        }
-        metrics::counter!("rowcast_ingest_retries_total").increment(1);
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
-        Ok(())
-    }
-
-    fn done(&self) {
-        if let (Patience::Forever(problem), Some(_)) = (&self.patience, self.since) {
-            *problem.lock() = None;
-            tracing::info!("the database takes rows again");
-        }
-    }
 }

@@ -108,6 +108,10 @@ fn put_channel(out: &mut Vec<u8>, channel: &Channel) {
             out.push(2);
             put_text(out, name);
         }
+        Channel::Event(name) => {
+            out.push(3);
+            put_text(out, name);
+        }
     }
 }
 
@@ -220,6 +224,7 @@ impl<'a> Cursor<'a> {
             0 => Channel::Table(self.name()?),
             1 => Channel::Room(self.text()?.into()),
             2 => Channel::Notify(self.text()?.into()),
+            3 => Channel::Event(self.text()?.into()),
             _ => return Err(Malformed("a channel of an unknown kind")),
         })
     }

@@ -85,6 +85,11 @@ impl<R: Read> Frames<R> {
         Self { input, at, end, salt, payload: Vec::new() }
     }
 
+    /// What the frames are read from.
+    pub(crate) fn into_input(self) -> R {
+        self.input
+    }
+
     /// Where the next frame begins.
     pub(crate) fn at(&self) -> u64 {
         self.at

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use tokio_postgres::Client;
 
 use super::{Findings, State};
+use crate::postgres::name::quote;
 use crate::postgres::{Address, Capture, PostgresSettings};
 
 /// A clock that differs by more makes times in logs and tokens hard to compare.
@@ -86,7 +87,7 @@ fn wal_level(server: &Server, level: &str, settings: &PostgresSettings, findings
     } else {
         let role = &server.role;
         let message = format!("the role {role} may not open a replication connection");
-        let sql = format!("ALTER ROLE {} REPLICATION", quoted(role));
+        let sql = format!("ALTER ROLE {} REPLICATION", quote(role));
         findings.mend(needed, "replication privilege", message, [sql]);
     }
     let (mode, guarantee) = match (settings.capture, server.can_stream()) {
@@ -141,9 +142,4 @@ async fn notifications(client: &Client, findings: &mut Findings) -> Result<(), t
         findings.add(State::Warning, "NOTIFY queue", message);
     }
     Ok(())
-}
-
-/// An identifier in SQL's double quotes.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

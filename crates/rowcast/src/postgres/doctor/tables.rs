@@ -2,10 +2,11 @@
 
 use tokio_postgres::Client;
 
-use super::server::{Server, quoted};
+use super::server::Server;
 use super::{Findings, State, shown};
 use crate::event::TableName;
 use crate::postgres::PostgresSettings;
+use crate::postgres::name::quote;
 
 const TABLES: &str = "
     select n.nspname::text, c.relname::text, c.relreplident::text, c.relpersistence::text,
@@ -42,7 +43,7 @@ pub(super) async fn look(
         }
         count += 1;
         let table = Table {
-            sql: format!("{}.{}", quoted(&name.schema), quoted(&name.name)),
+            sql: format!("{}.{}", quote(&name.schema), quote(&name.name)),
             name,
             identity: row.get(2),
             unlogged: row.get::<_, String>(3) == "u",
@@ -89,13 +90,13 @@ impl Table {
         let about = format!("table {}", self.name);
         if !self.may_read {
             let sql = [
-                format!("GRANT USAGE ON SCHEMA {} TO {}", quoted(&self.name.schema), quoted(&server.role)),
-                format!("GRANT SELECT ON {} TO {}", self.sql, quoted(&server.role)),
+                format!("GRANT USAGE ON SCHEMA {} TO {}", quote(&self.name.schema), quote(&server.role)),
+                format!("GRANT SELECT ON {} TO {}", self.sql, quote(&server.role)),
             ];
             findings.mend(State::Broken, &about, "the role may not read it: there are no snapshots of it", sql);
         }
         if self.hidden_rows {
-            let sql = format!("ALTER ROLE {} BYPASSRLS", quoted(&server.role));
+            let sql = format!("ALTER ROLE {} BYPASSRLS", quote(&server.role));
             let message = "row-level security hides rows from the role: snapshots lack them, changes do not";
             findings.mend(State::Warning, &about, message, [sql]);
         }
@@ -120,7 +121,7 @@ impl Table {
             if !self.is_set_up {
                 return findings.add(State::Advice, about, message);
             }
-            let sql = format!("ALTER PUBLICATION {} ADD TABLE {}", quoted(&settings.publication), self.sql);
+            let sql = format!("ALTER PUBLICATION {} ADD TABLE {}", quote(&settings.publication), self.sql);
             return findings.mend(State::Advice, about, message, [sql]);
         }
         let only_inserts = !self.publications.contains(&settings.publication);
@@ -151,7 +152,7 @@ impl Table {
                 "it is not captured yet: it has no trigger of Rowcast; run `rowcast setup`",
             );
         } else {
-            let sql = format!("GRANT {} TO {}", quoted(&self.owner), quoted(&server.role));
+            let sql = format!("GRANT {} TO {}", quote(&self.owner), quote(&server.role));
             let message = format!("it is not captured: only its owner, {}, may make triggers on it", self.owner);
             findings.mend(State::Broken, about, message, [sql]);
         }

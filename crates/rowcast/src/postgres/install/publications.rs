@@ -51,6 +51,11 @@ pub(super) async fn plan(
     Ok(plan)
 }
 
+/// Whether the publication of these settings is there.
+pub(super) async fn is_made(client: &Client, settings: &PostgresSettings) -> Result<bool, InstallError> {
+    Ok(find(client, &settings.publication).await?.is_some())
+}
+
 /// Drops the publications that were made.
 pub(super) async fn plan_drop(client: &Client) -> Result<Vec<String>, InstallError> {
     let mut plan = Vec::new();

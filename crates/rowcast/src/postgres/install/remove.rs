@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{InstallError, identity, outbox, publications, schema, slot, triggers};
+use super::{InstallError, delivered, identity, outbox, publications, schema, slot, triggers};
 use crate::postgres::PostgresSettings;
 
 /// The statements that leave nothing of Rowcast's behind, also of tables that are no longer chosen.
@@ -21,11 +21,18 @@ pub(super) async fn plan(client: &Client) -> Result<Vec<String>, InstallError> {
     plan.extend(publications::plan_drop(client).await?);
     plan.extend(identity::plan_restore(client).await?);
     plan.extend(plan_triggers(client).await?);
+    let lost = match delivered::dead_letters(client).await? {
+        0 => String::new(),
+        1 => "-- A dead letter, a record that did not become a row, is lost with it.\n".to_owned(),
+        count => format!("-- {count} dead letters, records that did not become rows, are lost with it.\n"),
+    };
     if schema::all_made(client, "schema").await?.is_empty() {
         // Somebody else has made the schema; it stays, empty.
-        plan.extend(plan_objects(client).await?);
+        let is_theirs = |sql: &str| sql.contains("rowcast.dead_letters");
+        let objects = plan_objects(client).await?.into_iter();
+        plan.extend(objects.map(|sql| if is_theirs(&sql) { format!("{lost}{sql}") } else { sql }));
     } else {
-        plan.push("DROP SCHEMA rowcast CASCADE".to_owned());
+        plan.push(format!("{lost}DROP SCHEMA rowcast CASCADE"));
     }
     Ok(plan)
 }

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use super::{InstallError, slot};
 
 /// Two setups at once do one thing after the other: `rowcast` as a number.
-const LOCK: i64 = 0x0072_6f77_6361_7374;
+pub(super) const LOCK: i64 = 0x0072_6f77_6361_7374;
 /// How long a lock is waited for. Whoever comes after us waits as long: so it has to be short. And a deadlock must end with
 /// us, before the server's own search for one (after `deadlock_timeout`, a second) picks another.
 const PATIENCE: &str = "300ms";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::json;
@@ -212,7 +212,7 @@ impl Session<'_> {
 
     /// Says where hearing begins, ahead of the changes from `at` on.
     fn begin(&mut self, channels: Vec<Arc<str>>, at: usize) {
-        let time_ms = now_ms();
+        let time_ms = crate::source::now_ms();
         let resets = channels.iter().map(|name| {
             let body = Body::Reset {
                 channel: Channel::Notify((**name).into()),
@@ -227,7 +227,7 @@ impl Session<'_> {
 
     /// Takes what the line has gathered: probes aside, it becomes messages.
     fn sort(&mut self) {
-        let time_ms = now_ms();
+        let time_ms = crate::source::now_ms();
         for notification in self.line.gathered.drain(..) {
             if notification.channel() == self.probes {
                 let number = notification.payload().parse().unwrap_or(0);
@@ -277,8 +277,4 @@ fn message(notification: &Notification) -> Message {
     let json = json!({ "payload": notification.payload(), "process_id": notification.process_id() });
     let channel = Channel::Notify(notification.channel().into());
     Message { channel, event: "notify".into(), json: json.to_string().into() }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

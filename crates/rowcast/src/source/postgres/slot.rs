@@ -6,6 +6,7 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 
 use super::slot_history::Server;
+use crate::postgres::name::quote;
 use crate::postgres::{Lsn, WalPlace};
 
 /// A slot as `pg_replication_slots` describes it. What a server's version does not tell is `None`.
@@ -112,23 +113,18 @@ pub(super) fn create_sql(name: &str, temporary: bool, server: &Server) -> String
         150_000.. => " (SNAPSHOT 'nothing')",
         _ => " NOEXPORT_SNAPSHOT",
     };
-    format!("CREATE_REPLICATION_SLOT {} {temporary_word}LOGICAL pgoutput{options}", quoted(name))
+    format!("CREATE_REPLICATION_SLOT {} {temporary_word}LOGICAL pgoutput{options}", quote(name))
 }
 
 /// The statement of the replication protocol that begins to read, after everything that ended at `after`.
 pub(super) fn start_sql(name: &str, after: Lsn, publications: &[String], streaming: bool) -> String {
-    let list: Vec<String> = publications.iter().map(|name| quoted(name)).collect();
+    let list: Vec<String> = publications.iter().map(|name| quote(name)).collect();
     let streaming = if streaming { ", streaming 'on'" } else { "" };
     format!(
         "START_REPLICATION SLOT {} LOGICAL {after} (proto_version '2', publication_names {}, messages 'true'{streaming})",
-        quoted(name),
+        quote(name),
         literal(&list.join(",")),
     )
-}
-
-/// A name of the replication protocol or of SQL.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn literal(text: &str) -> String {

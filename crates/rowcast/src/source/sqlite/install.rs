@@ -12,8 +12,10 @@ use super::triggers;
 use crate::event::{Column, Table};
 use crate::sqlite::SqliteSettings;
 use crate::sqlite::catalog::{self, Described};
+use crate::sqlite::delivered;
 use crate::sqlite::file::Outcome;
 use crate::sqlite::name::{is_internal, quote};
+pub(crate) use crate::sqlite::outbox::is_current;
 use crate::sqlite::outbox::{self, op};
 
 /// Changes whenever databases of the older number can no longer be gone on with.
@@ -46,15 +48,9 @@ pub(crate) fn install(connection: &Connection, settings: &SqliteSettings) -> Out
 pub(crate) fn remove(connection: &Connection) -> Outcome<Vec<String>> {
     in_transaction(connection, |connection| {
         let mut work = Work { connection, installed: Installed::default(), replaced_stale: false };
-        work.remove_all()?;
+        work.remove_all(&[])?;
         Ok(work.installed.sql)
     })
-}
-
-/// Whether the schema is still as [`install`] left it.
-pub(crate) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
-    let version = Some(catalog::schema_version(connection)?);
-    Ok(outbox::id(connection)?.is_some() && outbox::meta(connection, "schema_version")? == version)
 }
 
 /// The tables that are captured, by the generation of their triggers, newest first.
@@ -139,7 +135,8 @@ impl Work<'_> {
         if complete && outbox::id(self.connection)?.is_some() {
             return Ok(());
         }
-        self.remove_all()?;
+        // What the store remembers of ingested records is no part of capture.
+        self.remove_all(&delivered::TABLES)?;
         for (_, sql) in wanted {
             self.run(sql)?;
         }
@@ -149,18 +146,29 @@ impl Work<'_> {
         ))
     }
 
-    fn remove_all(&mut self) -> rusqlite::Result<()> {
+    fn remove_all(&mut self, but: &[&str]) -> rusqlite::Result<()> {
         for kind in ["trigger", "view", "table"] {
             let sql = format!(
                 "SELECT name FROM sqlite_master WHERE type = '{kind}' AND lower(substr(name, 1, 9)) = '_rowcast_'"
             );
             let names: Vec<String> =
                 self.connection.prepare(&sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            for name in names {
-                self.run(format!("DROP {} {}", kind.to_ascii_uppercase(), quote(&name)))?;
+            for name in names.iter().filter(|name| !but.contains(&&***name)) {
+                let lost = self.lost_with(name)?;
+                self.run(format!("{lost}DROP {} {}", kind.to_ascii_uppercase(), quote(name)))?;
             }
         }
         Ok(())
+    }
+
+    /// A comment that says what of the user's goes with a table.
+    fn lost_with(&self, name: &str) -> rusqlite::Result<String> {
+        let count = if name == delivered::DEAD_LETTERS { delivered::dead_letters(self.connection)? } else { 0 };
+        Ok(match count {
+            0 => String::new(),
+            1 => "-- A dead letter, a record that did not become a row, is lost with it.\n".to_owned(),
+            count => format!("-- {count} dead letters, records that did not become rows, are lost with it.\n"),
+        })
     }
 
     fn fit(&mut self, catalog: &catalog::Catalog) -> Outcome<()> {
@@ -307,11 +315,7 @@ impl Work<'_> {
     }
 
     fn note_schema(&mut self) -> Outcome<()> {
-        if !is_current(self.connection)? {
-            let sql = r#"INSERT OR REPLACE INTO "_rowcast_meta"("key", "value") VALUES ('schema_version', ?1)"#;
-            self.connection.execute(sql, [catalog::schema_version(self.connection)?])?;
-        }
-        Ok(())
+        Ok(outbox::note_schema(self.connection)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -219,7 +219,7 @@ impl Reader {
         );
         let mut statement = self.read.prepare_cached(&sql)?;
         let mut rows = statement.query([signed(self.place.seq), signed(self.upto)])?;
-        let time_ms = now_ms();
+        let time_ms = crate::source::now_ms();
         let mut cursor = Cursor { seq: self.place.seq, tx: self.place.tx, ended: 0 };
         // Where a batch may end: behind the last change that is complete.
         let (mut safe, mut safe_changes) = (cursor, 0);
@@ -298,7 +298,7 @@ fn table_of(decoder: &mut Decoder, connection: &Connection, generation: i64) -> 
 
 /// A reset for each table, as one transaction.
 pub(crate) fn resets(tables: impl Iterator<Item = Table>, reason: &str, tx: u64) -> Vec<Change> {
-    let time_ms = now_ms();
+    let time_ms = crate::source::now_ms();
     let mut changes: Vec<Change> = tables
         .map(|table| Body::Reset {
             channel: Channel::Table(table.name),
@@ -311,11 +311,6 @@ pub(crate) fn resets(tables: impl Iterator<Item = Table>, reason: &str, tx: u64)
         change.last = true;
     }
     changes
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn signed(seq: u64) -> i64 {

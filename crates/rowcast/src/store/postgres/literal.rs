@@ -6,6 +6,7 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 
 use crate::event::{TableName, Value};
+use crate::postgres::name::quote;
 use crate::postgres::types::to_text;
 
 /// A parameter whose type the server finds out from the statement.
@@ -55,11 +56,6 @@ pub(super) fn literals(params: &[Value]) -> Vec<Literal> {
 /// As a statement takes them.
 pub(super) fn typed(literals: &[Literal]) -> Vec<(&(dyn ToSql + Sync), Type)> {
     literals.iter().map(Literal::typed).collect()
-}
-
-/// An identifier in SQL's double quotes.
-pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A table's full name.

@@ -8,12 +8,13 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-use super::literal::{literals, quote, quote_table, typed};
+use super::literal::{literals, quote_table, typed};
 use super::pool::{Lent, within};
 use super::refused::refused;
 use super::{Select, Server, Snapshot, StoreError};
 use crate::event::{Row, Value};
 use crate::postgres::catalog::Described;
+use crate::postgres::name::quote;
 use crate::postgres::types::Kind;
 
 /// Rows in one chunk, at most.

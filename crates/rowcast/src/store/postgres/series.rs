@@ -16,11 +16,12 @@ use tokio_postgres::SimpleQueryMessage;
 use self::buckets::Buckets;
 use self::number::number;
 use self::time::{Time, float};
-use super::literal::{Literal, literals, quote, typed};
+use super::literal::{Literal, literals, typed};
 use super::pool::{Lent, within};
 use super::{History, Series, SeriesGroup, SeriesQuery, Server, StoreError};
 use crate::event::Value;
 use crate::postgres::catalog::Described;
+use crate::postgres::name::quote;
 
 /// More buckets, times groups, times columns than this are not computed.
 const CELLS: usize = 1_000_000;

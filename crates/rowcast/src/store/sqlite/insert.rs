@@ -1,30 +1,35 @@
-//! Inserts: one thread writes, and commits together what arrives together.
+//! What is written: one thread does it, and commits together what arrives together.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::pool::place;
-use super::{Insert, Inserted, StoreError, find_same, refused};
-use crate::event::{Place, Value};
-use crate::sqlite::SqliteSettings;
+use super::statement::{Row, Statement, insert_row};
+use super::{Insert, Inserted, StoreError, TableSpec, create, delivery, find_same, refused};
+use crate::event::{Place, Table};
 use crate::sqlite::bell;
 use crate::sqlite::catalog::{self, Catalog, Described};
 use crate::sqlite::file::DatabaseFile;
 use crate::sqlite::name::quote;
-use crate::sqlite::value::Bound;
+use crate::sqlite::{SqliteSettings, delivered};
+use crate::store::delivery::{KEYS_PRUNED_EVERY, no_dead_letter};
 
 /// Rows in one transaction, about: a single insert is never divided.
 const GROUP_ROWS: usize = 10_000;
 /// How often a transaction is begun again because a row has ended it. After that, each row has its own.
 const RESTARTS: usize = 8;
 
-/// An insert, and who waits for it.
-pub(crate) struct Job {
-    pub(crate) insert: Insert,
-    pub(crate) reply: oneshot::Sender<Result<Inserted, StoreError>>,
+/// What is to be written, and who waits for it.
+pub(crate) enum Job {
+    Insert(Insert, Reply<Inserted>),
+    Create(Vec<TableSpec>, Reply<Vec<String>>),
+    Bury(Vec<u64>, Reply<u64>),
 }
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Starts the thread. It ends when nobody can send any more.
 pub(crate) fn start(
@@ -33,7 +38,7 @@ pub(crate) fn start(
     settings: SqliteSettings,
 ) -> Result<mpsc::Sender<Job>, StoreError> {
     let (sender, jobs) = mpsc::channel(super::INSERTS_WAITING);
-    let writer = Writer { file, connection, settings, catalog: None };
+    let writer = Writer { file, connection, settings, catalog: None, pruning: None, pruned: None };
     let spawned = std::thread::Builder::new().name("sqlite writer".to_owned()).spawn(move || writer.run(jobs));
     let failed = |error| StoreError::Unavailable(format!("no thread could be started to write to SQLite: {error}"));
     spawned.map(|_| sender).map_err(failed)
@@ -44,21 +49,24 @@ struct Writer {
     connection: Connection,
     settings: SqliteSettings,
     catalog: Option<(i64, Catalog)>,
+    /// Where the search for old keys is, while there is one; nothing is searched for before the first delivery.
+    pruning: Option<i64>,
+    /// When it began.
+    pruned: Option<Instant>,
 }
 
 /// Rows that the database has refused, by insert and row.
 type Rejected = HashMap<(usize, usize), String>;
 
-/// How a row went.
-enum Row {
-    Stands,
-    Refused(String),
-    /// It was refused, and the transaction with it.
-    Ended(String),
-    /// It was refused, and something of it stands nevertheless.
-    HalfDone,
-    /// The database cannot be written to.
-    Failed(StoreError),
+/// How much is done so that one row's refusal leaves the others alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// Nothing: most rows are taken.
+    None,
+    /// Each row can be undone by itself.
+    Rows,
+    /// And those are found that a commit would be refused for.
+    Commit,
 }
 
 /// Why a transaction was not committed.
@@ -72,36 +80,62 @@ enum Broken {
     Failed(StoreError),
 }
 
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What became of an insert of a transaction: how many rows were passed over.
+type Outcome = Result<u64, StoreError>;
+
 /// What became of the inserts of a transaction.
 struct Committed {
     place: Place,
-    outcomes: Vec<Result<(), StoreError>>,
+    outcomes: Vec<Outcome>,
 }
 
 impl Writer {
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.blocking_recv() {
-            let mut rows = first.insert.rows.len();
-            let mut group = vec![first];
-            while rows < GROUP_ROWS
-                && let Ok(job) = jobs.try_recv()
-            {
-                rows += job.insert.rows.len();
-                group.push(job);
+        let mut next = jobs.blocking_recv();
+        while let Some(job) = next.take() {
+            match job {
+                Job::Insert(insert, reply) => {
+                    let (mut inserts, mut replies) = (vec![insert], vec![reply]);
+                    let mut rows = inserts[0].rows.len();
+                    while rows < GROUP_ROWS && next.is_none() {
+                        match jobs.try_recv() {
+                            Ok(Job::Insert(insert, reply)) => {
+                                rows += insert.rows.len();
+                                inserts.push(insert);
+                                replies.push(reply);
+                            }
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.write(&inserts, replies);
+                }
+                Job::Create(tables, reply) => {
+                    let made = create::create(&self.connection, &tables);
+                    bell::ring(self.file.path());
+                    let _ = reply.send(made);
+                }
+                Job::Bury(ids, reply) => drop(reply.send(delivery::bury(&self.connection, &ids).map_err(refused))),
             }
-            self.write(group);
+            self.prune();
+            next = next.or_else(|| jobs.blocking_recv());
         }
     }
 
-    fn write(&mut self, group: Vec<Job>) {
-        let (inserts, replies): (Vec<Insert>, Vec<_>) = group.into_iter().map(|job| (job.insert, job.reply)).unzip();
+    fn write(&mut self, inserts: &[Insert], replies: Vec<Reply<Inserted>>) {
         let mut rejected = Rejected::new();
-        let written = self.write_together(&inserts, &mut rejected);
+        let written = self.write_together(inserts, &mut rejected);
         bell::ring(self.file.path());
         for (n, reply) in replies.into_iter().enumerate() {
             let outcome = match &written {
                 Ok(committed) => answer(n, &inserts[n], committed, &rejected),
-                Err(error) => Err(again(error)),
+                Err(error) => Err(error.clone()),
             };
             // Who has gone does not want to know; the rows stand.
             let _ = reply.send(outcome);
@@ -109,42 +143,25 @@ impl Writer {
     }
 
     fn write_together(&mut self, inserts: &[Insert], rejected: &mut Rejected) -> Result<Committed, StoreError> {
-        let mut careful = false;
+        let mut care = Care::None;
         for _ in 0..RESTARTS {
-            match self.attempt(inserts, rejected, careful) {
+            match self.attempt(inserts, rejected, care) {
                 Ok(committed) => return Ok(committed),
                 Err(Broken::ByRow) => {}
-                Err(Broken::Careless) => careful = true,
+                Err(Broken::Careless) => care = Care::Rows,
                 Err(Broken::ByCommit(_)) => break,
                 Err(Broken::Failed(error)) => return Err(error),
             }
         }
-        self.write_one_by_one(inserts, rejected)
-    }
-
-    /// Every row in a transaction of its own, because rows end or spoil a common one.
-    fn write_one_by_one(&mut self, inserts: &[Insert], rejected: &mut Rejected) -> Result<Committed, StoreError> {
         let mut outcomes = Vec::new();
         let mut last = None;
         for (n, insert) in inserts.iter().enumerate() {
-            let mut outcome = Ok(());
-            for (m, row) in insert.rows.iter().enumerate() {
-                let one = Insert { table: insert.table.clone(), rows: vec![row.clone()] };
-                let mut refused = Rejected::new();
-                let message = match self.attempt(std::slice::from_ref(&one), &mut refused, true) {
-                    Ok(committed) => {
-                        outcome = committed.outcomes.into_iter().next().unwrap_or(Ok(()));
-                        last = Some(committed.place);
-                        refused.remove(&(0, 0))
-                    }
-                    Err(Broken::ByCommit(message)) => Some(message),
-                    Err(Broken::ByRow | Broken::Careless) => {
-                        refused.remove(&(0, 0)).or(Some("it was undone".to_owned()))
-                    }
-                    Err(Broken::Failed(error)) => return Err(error),
-                };
-                rejected.extend(message.map(|message| ((n, m), message)));
-            }
+            let (outcome, place) = if insert.delivery.is_some() || !insert.resolves.is_empty() {
+                self.write_whole(n, insert, rejected)?
+            } else {
+                self.write_one_by_one(n, insert, rejected)?
+            };
+            last = place.or(last);
             outcomes.push(outcome);
         }
         let place = match last {
@@ -154,11 +171,69 @@ impl Writer {
         Ok(Committed { place, outcomes })
     }
 
-    /// One transaction with all rows that are not rejected. With `careful`, each row can be undone by itself.
-    fn attempt(&mut self, inserts: &[Insert], rejected: &mut Rejected, careful: bool) -> Result<Committed, Broken> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| Broken::Failed(refused(error)))?;
-        let outcome = self.rows(inserts, rejected, careful).and_then(|outcomes| {
-            let place = place(&self.connection).map_err(Broken::Failed)?.to_place();
+    /// Every row in a transaction of its own, because rows end or spoil a common one.
+    fn write_one_by_one(
+        &mut self,
+        n: usize,
+        insert: &Insert,
+        rejected: &mut Rejected,
+    ) -> Result<(Outcome, Option<Place>), StoreError> {
+        let (mut outcome, mut last) = (Ok(0), None);
+        for (m, row) in insert.rows.iter().enumerate() {
+            let one =
+                Insert { conflict: insert.conflict.clone(), ..Insert::new(insert.table.clone(), vec![row.clone()]) };
+            let mut refused = Rejected::new();
+            let message = match self.attempt(std::slice::from_ref(&one), &mut refused, Care::Rows) {
+                Ok(committed) => {
+                    let this = committed.outcomes.into_iter().next().unwrap_or(Ok(0));
+                    outcome = this.and_then(|repeated| outcome.map(|before| before + repeated));
+                    last = Some(committed.place);
+                    refused.remove(&(0, 0))
+                }
+                Err(Broken::ByCommit(message)) => Some(message),
+                Err(Broken::ByRow | Broken::Careless) => refused.remove(&(0, 0)).or(Some("it was undone".to_owned())),
+                Err(Broken::Failed(error)) => return Err(error),
+            };
+            rejected.extend(message.map(|message| ((n, m), message)));
+        }
+        Ok((outcome, last))
+    }
+
+    /// An insert whose rows belong into one transaction with what is remembered of them, however often it is begun again.
+    fn write_whole(
+        &mut self,
+        n: usize,
+        insert: &Insert,
+        rejected: &mut Rejected,
+    ) -> Result<(Outcome, Option<Place>), StoreError> {
+        let mut mine: Rejected =
+            rejected.iter().filter(|((m, _), _)| *m == n).map(|((_, row), why)| ((0, *row), why.clone())).collect();
+        let mut care = Care::Rows;
+        let committed = loop {
+            match self.attempt(std::slice::from_ref(insert), &mut mine, care) {
+                Ok(committed) => break committed,
+                // There is one row less to insert each time.
+                Err(Broken::ByRow | Broken::Careless) => {}
+                Err(Broken::ByCommit(_)) if care != Care::Commit => care = Care::Commit,
+                Err(Broken::ByCommit(message)) if mine.len() < insert.rows.len() => {
+                    // It cannot be told which it was.
+                    for row in 0..insert.rows.len() {
+                        mine.entry((0, row)).or_insert_with(|| message.clone());
+                    }
+                }
+                Err(Broken::ByCommit(message)) => return Ok((Err(StoreError::Refused(message)), None)),
+                Err(Broken::Failed(error)) => return Err(error),
+            }
+        };
+        rejected.extend(mine.into_iter().map(|((_, row), why)| ((n, row), why)));
+        Ok((committed.outcomes.into_iter().next().unwrap_or(Ok(0)), Some(committed.place)))
+    }
+
+    /// One transaction with all rows that are not rejected.
+    fn attempt(&mut self, inserts: &[Insert], rejected: &mut Rejected, care: Care) -> Result<Committed, Broken> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(refused)?;
+        let outcome = self.all(inserts, rejected, care).and_then(|outcomes| {
+            let place = place(&self.connection)?.to_place();
             match self.connection.execute_batch("COMMIT") {
                 Ok(()) => Ok(Committed { place, outcomes }),
                 Err(error) => match refused(error) {
@@ -167,6 +242,10 @@ impl Writer {
                 },
             }
         });
+        if outcome.is_err() {
+            // What was made in the transaction has changed the schema's number, which somebody else may make the same again.
+            self.catalog = None;
+        }
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
@@ -175,46 +254,109 @@ impl Writer {
         outcome
     }
 
-    fn rows(
-        &mut self,
-        inserts: &[Insert],
-        rejected: &mut Rejected,
-        careful: bool,
-    ) -> Result<Vec<Result<(), StoreError>>, Broken> {
+    fn all(&mut self, inserts: &[Insert], rejected: &mut Rejected, care: Care) -> Result<Vec<Outcome>, Broken> {
+        if inserts.iter().any(|insert| insert.delivery.is_some()) {
+            self.pruned.get_or_insert_with(Instant::now);
+            if !delivered::are_made(&self.connection).map_err(refused)? {
+                delivered::make(&self.connection).map_err(refused)?;
+            }
+        }
         let mut outcomes = Vec::new();
         for (n, insert) in inserts.iter().enumerate() {
-            self.learn_catalog().map_err(Broken::Failed)?;
+            self.learn_catalog()?;
             let (_, catalog) = self.catalog.as_ref().expect("the catalog has just been read");
-            let described = match find_same(catalog, &insert.table) {
-                Ok(described) => described,
-                Err(error) => {
-                    outcomes.push(Err(error));
-                    continue;
-                }
+            let outcome = match find_same(catalog, &insert.table) {
+                Ok(described) => self.one(&described, n, insert, rejected, care)?,
+                Err(error) => Err(error),
             };
-            let mut sql = Statement::default();
-            for (m, row) in insert.rows.iter().enumerate() {
-                if rejected.contains_key(&(n, m)) {
-                    continue;
-                }
-                if row.iter().any(|(column, _)| *column >= described.table.columns.len()) {
-                    rejected.insert((n, m), "the table has no such column".to_owned());
-                    continue;
-                }
-                match insert_row(&self.connection, sql.of(&described, row), row, careful) {
-                    Row::Stands => {}
-                    Row::Refused(message) => drop(rejected.insert((n, m), message)),
-                    Row::Ended(message) => {
-                        rejected.insert((n, m), message);
-                        return Err(Broken::ByRow);
-                    }
-                    Row::HalfDone => return Err(Broken::Careless),
-                    Row::Failed(error) => return Err(Broken::Failed(error)),
-                }
-            }
-            outcomes.push(Ok(()));
+            outcomes.push(outcome);
         }
         Ok(outcomes)
+    }
+
+    /// One insert. An error in the answer means that nothing of it was written.
+    fn one(
+        &self,
+        described: &Described,
+        n: usize,
+        insert: &Insert,
+        rejected: &mut Rejected,
+        care: Care,
+    ) -> Result<Outcome, Broken> {
+        let mut sql = match Statement::new(described, &insert.conflict) {
+            Ok(sql) => sql,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(id) = delivery::missing(&self.connection, &insert.resolves).map_err(refused)? {
+            return Ok(Err(StoreError::Refused(no_dead_letter(id))));
+        }
+        let passed_over = match insert.delivery.as_ref().map(|delivery| delivery::begin(&self.connection, delivery)) {
+            None => Vec::new(),
+            Some(Ok(passed_over)) => passed_over,
+            Some(Err(moved @ StoreError::Moved { .. })) => return Ok(Err(moved)),
+            Some(Err(error)) => return Err(error.into()),
+        };
+        let mut repeated = 0;
+        let mut written = HashMap::new();
+        for (m, row) in insert.rows.iter().enumerate() {
+            if passed_over.get(m) == Some(&true) {
+                rejected.remove(&(n, m));
+                repeated += 1;
+                continue;
+            }
+            if rejected.contains_key(&(n, m)) {
+                continue;
+            }
+            if row.iter().any(|(column, _)| *column >= described.table.columns.len()) {
+                rejected.insert((n, m), "the table has no such column".to_owned());
+                continue;
+            }
+            match insert_row(&self.connection, sql.of(row), row, care != Care::None) {
+                Row::Stands if care == Care::Commit => drop(written.insert(self.connection.last_insert_rowid(), m)),
+                Row::Stands => {}
+                Row::Repeated => repeated += 1,
+                Row::Refused(message) => drop(rejected.insert((n, m), message)),
+                Row::Ended(message) => {
+                    rejected.insert((n, m), message);
+                    return Err(Broken::ByRow);
+                }
+                Row::HalfDone => return Err(Broken::Careless),
+                Row::Failed(error) => return Err(error.into()),
+            }
+        }
+        if care == Care::Commit && self.reject_orphans(&described.table, n, &written, rejected).map_err(refused)? {
+            return Err(Broken::ByRow);
+        }
+        let mut refusals: Vec<(usize, &str)> =
+            rejected.iter().filter(|((m, _), _)| *m == n).map(|((_, row), why)| (*row, &**why)).collect();
+        refusals.sort_unstable();
+        if let Some(delivery) = &insert.delivery {
+            delivery::keep_dead(&self.connection, insert, delivery, &refusals)?;
+        }
+        if refusals.is_empty() {
+            delivery::resolve(&self.connection, &insert.resolves).map_err(refused)?;
+        }
+        Ok(Ok(repeated))
+    }
+
+    /// Rejects those of the written rows that refer to others which are not there. Returns whether there are any.
+    fn reject_orphans(
+        &self,
+        table: &Table,
+        n: usize,
+        written: &HashMap<i64, usize>,
+        rejected: &mut Rejected,
+    ) -> rusqlite::Result<bool> {
+        let mut check = self.connection.prepare(&format!("PRAGMA foreign_key_check({})", quote(&table.name.name)))?;
+        let mut rows = check.query([])?;
+        let before = rejected.len();
+        while let Some(row) = rows.next()? {
+            let (rowid, parent): (Option<i64>, String) = (row.get(1)?, row.get(2)?);
+            if let Some(row) = rowid.and_then(|rowid| written.get(&rowid)) {
+                rejected.insert((n, *row), format!("FOREIGN KEY constraint failed: `{parent}` has no such row"));
+            }
+        }
+        Ok(rejected.len() > before)
     }
 
     fn learn_catalog(&mut self) -> Result<(), StoreError> {
@@ -225,81 +367,28 @@ impl Writer {
         }
         Ok(())
     }
+
+    /// Forgets keys that are old, now and then, a few after each job.
+    fn prune(&mut self) {
+        if self.pruned.is_some_and(|began| began.elapsed() > KEYS_PRUNED_EVERY) {
+            (self.pruned, self.pruning) = (Some(Instant::now()), Some(0));
+        }
+        let Some(from) = self.pruning else { return };
+        self.pruning = delivery::prune(&self.connection, from).unwrap_or_else(|error| {
+            tracing::debug!(%error, "old keys of records are forgotten later");
+            None
+        });
+    }
 }
 
 fn answer(n: usize, insert: &Insert, committed: &Committed, rejected: &Rejected) -> Result<Inserted, StoreError> {
-    if let Err(error) = &committed.outcomes[n] {
-        return Err(again(error));
-    }
+    let repeated = match &committed.outcomes[n] {
+        Ok(repeated) => *repeated,
+        Err(error) => return Err(error.clone()),
+    };
     let mut rejected: Vec<(usize, String)> =
         rejected.iter().filter(|((m, _), _)| *m == n).map(|((_, row), message)| (*row, message.clone())).collect();
     rejected.sort_unstable();
-    let count = (insert.rows.len() - rejected.len()) as u64;
-    Ok(Inserted { count, place: committed.place.clone(), rejected })
-}
-
-/// The same error, for somebody else.
-fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::UnknownTable(name) => StoreError::UnknownTable(name.clone()),
-        StoreError::Altered(name) => StoreError::Altered(name.clone()),
-        StoreError::Unavailable(message) => StoreError::Unavailable(message.clone()),
-        StoreError::TooSlow(limit) => StoreError::TooSlow(*limit),
-        StoreError::Refused(message) => StoreError::Refused(message.clone()),
-    }
-}
-
-fn insert_row(connection: &Connection, sql: &str, row: &[(usize, Value)], careful: bool) -> Row {
-    if careful && let Err(error) = connection.execute_batch("SAVEPOINT rowcast_row") {
-        return Row::Failed(refused(error));
-    }
-    let before = connection.total_changes();
-    let values = row.iter().map(|(_, value)| value).filter(|value| !is_left_out(value)).map(Bound);
-    let inserted = connection.prepare_cached(sql).and_then(|mut insert| insert.execute(params_from_iter(values)));
-    let ended = connection.is_autocommit();
-    if careful && !ended {
-        let undo = if inserted.is_ok() { "" } else { "ROLLBACK TO rowcast_row;" };
-        if let Err(error) = connection.execute_batch(&format!("{undo} RELEASE rowcast_row")) {
-            return Row::Failed(refused(error));
-        }
-    }
-    match inserted.map_err(refused) {
-        Ok(_) => Row::Stands,
-        Err(StoreError::Refused(message)) if ended => Row::Ended(message),
-        Err(StoreError::Refused(_)) if !careful && connection.total_changes() != before => Row::HalfDone,
-        Err(StoreError::Refused(message)) => Row::Refused(message),
-        Err(error) => Row::Failed(error),
-    }
-}
-
-fn is_left_out(value: &Value) -> bool {
-    matches!(value, Value::Unchanged)
-}
-
-/// The text of the last statement, which the next row most often needs, too.
-#[derive(Default)]
-struct Statement {
-    columns: Vec<usize>,
-    sql: String,
-}
-
-impl Statement {
-    fn of(&mut self, described: &Described, row: &[(usize, Value)]) -> &str {
-        let set = || row.iter().filter(|(_, value)| !is_left_out(value)).map(|(column, _)| *column);
-        if self.sql.is_empty() || !set().eq(self.columns.iter().copied()) {
-            self.columns = set().collect();
-            self.sql = insert_sql(described, &self.columns);
-        }
-        &self.sql
-    }
-}
-
-fn insert_sql(described: &Described, columns: &[usize]) -> String {
-    let table = quote(&described.table.name.name);
-    if columns.is_empty() {
-        return format!("INSERT INTO {table} DEFAULT VALUES");
-    }
-    let names: Vec<String> = columns.iter().map(|&n| described.column_sql(n)).collect();
-    let marks: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
-    format!("INSERT INTO {table} ({}) VALUES ({})", names.join(","), marks.join(","))
+    let count = (insert.rows.len() - rejected.len()) as u64 - repeated;
+    Ok(Inserted { count, repeated, place: committed.place.clone(), rejected })
 }

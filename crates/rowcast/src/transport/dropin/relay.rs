@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
@@ -19,7 +17,7 @@ use crate::session::Session;
 use crate::transport::Doors;
 use crate::transport::dropin::shown::Told;
 use crate::transport::reply::Refusal;
-use crate::transport::socket::{End, Heard, Socket, prepare};
+use crate::transport::socket::{End, Heard, NoUpgrade, Socket, Upgrade};
 
 /// A timer that never ends is set to so much.
 const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -45,7 +43,7 @@ pub(crate) struct Connect {
     /// The drop-in's name.
     pub(crate) name: &'static str,
     pub(crate) remote: String,
-    pub(crate) upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    pub(crate) upgrade: Result<Upgrade, NoUpgrade>,
     /// The NOTIFY channels, and the position after which each is to be read.
     pub(crate) channels: Vec<(String, Option<String>)>,
     pub(crate) way: Way,
@@ -56,10 +54,10 @@ impl Connect {
     pub(crate) async fn answer(self) -> Result<Response, Refusal> {
         let Self { doors, name, remote, upgrade, channels, way } = self;
         let upgrade = upgrade.map_err(|rejection| {
-            let message = format!("{name} speaks WebSocket: {}", rejection.body_text());
+            let message = format!("{name} speaks WebSocket: {}", rejection.reason());
             Problem::new(Code::BadMessage, message).hint("connect with a WebSocket client")
         })?;
-        let session = Session::open(doors.node.clone(), Wire::WebSocket, name, remote)?;
+        let session = Session::open(doors.node.clone(), Wire::Text, name, remote)?;
         let mut relay = Relay { session, way, native: Vec::new(), out: Vec::new(), waiting: channels.len() };
         for (channel, since) in channels {
             let mut subscribe = Subscribe::new(&channel, &format!("notify:{channel}"));
@@ -67,8 +65,7 @@ impl Connect {
             relay.session.subscribe(subscribe)?;
         }
         relay.be_subscribed().await?;
-        let upgrade = prepare(upgrade, &doors.node.limits);
-        Ok(upgrade.on_upgrade(move |socket| relay.run(Socket::new(socket, &doors.node.limits))).into_response())
+        Ok(upgrade.run(&doors.node.limits, move |socket| relay.run(socket)))
     }
 }
 
@@ -147,7 +144,7 @@ impl Relay {
 
     async fn hear(&mut self, heard: Heard) -> Result<(), End> {
         let (Heard::Text(text), Some(hear)) = (heard, &self.way.hear) else { return Ok(()) };
-        hear(text.to_string())
+        hear(text)
             .await
             .map_err(|problem| End::policy(Closing { reason: "not_sent", message: problem.message, retry_ms: 1000 }))
     }

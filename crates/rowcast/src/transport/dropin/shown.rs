@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::protocol::frame::text;
+
 /// Bytes of frames that are remembered, twice. Clients of the same speed ask for the same frame within moments.
 const CACHE_BYTES: usize = 1 << 20;
 
@@ -25,6 +27,7 @@ pub(crate) struct Notified<'a> {
 pub(crate) struct Shown {
     /// Who sees it, where not everybody does.
     pub(crate) audience: Option<Arc<str>>,
+    /// As the door makes it: the text. As [`Rendering::read`] gives it: framed, for all who see it.
     pub(crate) frame: Bytes,
 }
 
@@ -57,7 +60,7 @@ impl Rendering {
         Self { render: Box::new(render), cache: Mutex::default() }
     }
 
-    /// What a frame of a session with the wire format `WebSocket` says.
+    /// What a frame of a session with the wire format `Text` says.
     pub(crate) fn read(&self, frame: &Bytes) -> Told {
         if let Some(shown) = self.cache.lock().find(frame) {
             return shown.map_or(Told::Nothing, Told::Shown);
@@ -65,7 +68,7 @@ impl Rendering {
         let Ok(native) = serde_json::from_slice::<Native>(frame) else { return Told::Nothing };
         match &*native.kind {
             "message" => {
-                let shown = self.render(&native);
+                let shown = self.render(&native).map(|shown| Shown { frame: text(&shown.frame), ..shown });
                 self.cache.lock().keep(frame.clone(), shown.clone());
                 shown.map_or(Told::Nothing, Told::Shown)
             }
@@ -161,7 +164,7 @@ mod tests {
         let frame = message("a \"b\" ü");
         for _ in 0..3 {
             let Told::Shown(shown) = rendering.read(&frame) else { panic!("it is shown") };
-            assert_eq!(shown.frame, "a \"b\" ü");
+            assert_eq!(shown.frame, text("a \"b\" ü".as_bytes()));
         }
         assert_eq!(made.load(Ordering::Relaxed), 1);
         for i in 0..1000 {

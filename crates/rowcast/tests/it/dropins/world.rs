@@ -19,7 +19,7 @@ use rowcast::session::Node;
 use rowcast::source::Source;
 use rowcast::source::notify::NotifySource;
 use rowcast::store::{History, Insert, Inserted, Select, SeriesQuery, Snapshot, Store, StoreError};
-use rowcast::transport::{Doors, DropIns, router};
+use rowcast::transport::{Door, Doors, DropIns, router};
 use servers::Database;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -68,6 +68,8 @@ impl World {
             rowcast::session::Database { store: Arc::new(NoTables), source: "main".into(), ears: Some(ears) };
         let node = Arc::new(Node::new(hub, log, no_tables, Limits::default()));
         let doors = Doors {
+            influx: None,
+            socketio: None,
             node,
             origins: Origins::SameHost,
             status: Arc::new(|| serde_json::Value::Null),
@@ -75,7 +77,7 @@ impl World {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let app = axum::Router::new().route("/own", get(async || "the program's own")).merge(router(doors));
+        let app = axum::Router::new().route("/own", get(async || "the program's own")).merge(router(doors, &Door::ALL));
         let served = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>());
         let serve = tokio::spawn(async move {
             served.await.expect("served");
@@ -200,6 +202,29 @@ impl Store for NoTables {
     }
 
     async fn series(&self, _query: SeriesQuery) -> Result<History, StoreError> {
+        none()
+    }
+
+    async fn create(&self, _tables: &[rowcast::store::TableSpec]) -> Result<Vec<String>, StoreError> {
+        none()
+    }
+
+    async fn progress(&self, _source: &str) -> Result<Option<rowcast::store::Progress>, StoreError> {
+        none()
+    }
+
+    async fn dead_letters(
+        &self,
+        _which: rowcast::store::DeadLetters,
+    ) -> Result<Vec<rowcast::store::DeadLetter>, StoreError> {
+        none()
+    }
+
+    async fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        none()
+    }
+
+    async fn bury(&self, _ids: &[u64]) -> Result<u64, StoreError> {
         none()
     }
 }

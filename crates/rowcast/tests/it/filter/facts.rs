@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use rowcast::event::{Column, Row, Table, TableName, Value};
-use rowcast::filter::{Dialect, Filter, Key, Predicate};
+use rowcast::filter::{Dialect, Filter, Predicate, Term, Wanted};
 use serde_json::{Map, Value as Json, json};
 
 fn table() -> Table {
@@ -100,26 +100,41 @@ fn a_missing_claim_never_matches() {
 }
 
 #[test]
-fn an_equality_is_found_where_one_holds_for_every_match() {
-    let key = |value: Value| Key::of(&value);
+fn an_index_knows_values_and_ranges_of_every_match() {
+    let terms = |text: &str| {
+        let kind = |term: &Term| match &term.wanted {
+            Wanted::OneOf(marks) => format!("{}:{}", term.probe.column(), marks.len()),
+            Wanted::Between(0, _) => format!("{}:to", term.probe.column()),
+            Wanted::Between(_, u128::MAX) => format!("{}:from", term.probe.column()),
+            Wanted::Between(..) => format!("{}:between", term.probe.column()),
+        };
+        let way = |way: &Vec<Term>| way.iter().map(kind).collect::<Vec<_>>().join(" or ");
+        bind(text).ways().iter().map(way).collect::<Vec<_>>().join(" and ")
+    };
     for (text, expected) in [
-        ("id = 5", Some((0, key(Value::Int(5))))),
-        ("'5' = id", Some((0, key(Value::Int(5))))),
-        ("id = 5.0", Some((0, key(Value::Int(5))))),
-        ("speed > 1 and city = 37", Some((2, key(Value::Text("37".into()))))),
-        ("id in (7)", Some((0, key(Value::Int(7))))),
-        ("\"any\" is not distinct from x'00'", Some((3, key(Value::Bytes([0].as_slice().into()))))),
-        ("(id = 5 and speed > 1) and true", Some((0, key(Value::Int(5))))),
-        ("id = null", None),
-        ("id = 5 or id = 6", None),
-        ("not id = 5", None),
-        ("id in (5, 6)", None),
-        ("id = speed", None),
-        ("id <> 5", None),
+        ("id = 5", "0:1"),
+        ("'5' = id", "0:1"),
+        ("speed > 1 and city = 37", "1:from and 2:1"),
+        ("id in (7)", "0:1"),
+        ("id in (7, 8, 9)", "0:3"),
+        ("id = 5 or id = 6", "0:2"),
+        ("id = 5 or city = 'a' or id in (6, 7)", "0:3 or 2:1"),
+        ("id = 5 or id <> 6", ""),
+        ("(id = 5 and speed > 1) or city = 'a'", "0:1 or 2:1"),
+        ("speed > 1 and id > 2 and speed <= 5", "1:between and 0:from"),
+        ("speed between 1 and 5", "1:between"),
+        ("speed < 5", "1:to"),
+        ("city is null and speed < 5", "2:1 and 1:to"),
+        ("(id = 5) is true", "0:1"),
+        ("\"any\" is not distinct from x'00'", "3:1"),
+        ("id = null", ""),
+        ("not id = 5", ""),
+        ("id = speed", ""),
+        ("id <> 5", ""),
     ] {
-        let found = bind(text).equality();
-        assert_eq!(found, expected.map(|(column, key)| (column, key.expect("a key"))), "{text}");
+        assert_eq!(terms(text), expected, "{text}");
     }
+    assert_eq!(bind("id = null").ways(), [vec![]], "nothing matches");
 }
 
 #[test]

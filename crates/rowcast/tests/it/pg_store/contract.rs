@@ -9,6 +9,7 @@ use rowcast::source::postgres::PostgresSource;
 use rowcast::store::Store;
 use rowcast::store::postgres::PostgresStore;
 
+use crate::delivery_contract::delivery_contract;
 use crate::pg_source::Pg;
 use crate::source_contract::{Database, Writer};
 use crate::store_contract::{StoredDatabase, store_contract};
@@ -51,10 +52,12 @@ mod wal {
     use super::*;
 
     store_contract!(Both::new(Capture::Wal).await);
+    delivery_contract!(Both::new(Capture::Wal).await);
 }
 
 mod outbox {
     use super::*;
 
     store_contract!(Both::new(Capture::Outbox).await);
+    delivery_contract!(Both::new(Capture::Outbox).await);
 }

@@ -20,7 +20,7 @@ async fn what_is_left_out_gets_its_default() {
     let t = table(&*db.store, "t").await;
     let rows_in =
         vec![vec![], vec![(2, int(1))], vec![(2, Value::Unchanged)], vec![(0, int(99))], vec![(2, Value::Null)]];
-    let inserted = db.store.insert(Insert { table: t.clone(), rows: rows_in }).await.expect("inserted");
+    let inserted = db.store.insert(Insert::new(t.clone(), rows_in)).await.expect("inserted");
     assert_eq!(inserted.count, 4);
     let [(3, reason)] = &inserted.rejected[..] else { panic!("{:?}", inserted.rejected) };
     assert!(reason.contains("\"id\""), "{reason}");
@@ -42,8 +42,7 @@ async fn every_refused_row_is_found_among_many() {
         let at = if n == 2_222 { string("soon") } else { string("2026-11-21T10:00:00Z") };
         if n % 2 == 0 { vec![(0, int(n)), (1, int(n)), (2, at)] } else { vec![(1, int(n)), (2, at), (0, int(n))] }
     };
-    let inserted =
-        db.store.insert(Insert { table: t.clone(), rows: (0..5_000).map(row).collect() }).await.expect("inserted");
+    let inserted = db.store.insert(Insert::new(t.clone(), (0..5_000).map(row).collect())).await.expect("inserted");
     let refused: Vec<usize> = inserted.rejected.iter().map(|(row, _)| *row).collect();
     assert_eq!(refused, [7, 500, 1_007, 2_007, 2_222, 3_007, 4_000, 4_007]);
     let reason = |row: usize| &*inserted.rejected.iter().find(|(n, _)| *n == row).expect("refused").1;
@@ -93,7 +92,7 @@ async fn a_lock_of_somebody_else_is_not_waited_for_for_ever() {
     let other = db.database.connect().await.expect("connected");
     other.batch_execute("BEGIN; LOCK TABLE t IN SHARE MODE").await.expect("locked");
     let begun = Instant::now();
-    let answer = db.store.insert(Insert { table: t.clone(), rows: vec![vec![(0, int(1))]] }).await;
+    let answer = db.store.insert(Insert::new(t.clone(), vec![vec![(0, int(1))]])).await;
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     assert!(begun.elapsed() < Duration::from_secs(30));
     other.batch_execute("ROLLBACK").await.expect("unlocked");
@@ -124,7 +123,7 @@ async fn a_commit_whose_answer_is_lost_is_done_once() {
     let holder = database.connect().await.expect("connected");
     holder.execute("SELECT pg_advisory_lock(1)", &[]).await.expect("locked");
     let t = table(&store, "t").await;
-    let insert = Insert { table: t.clone(), rows: vec![vec![(0, int(1))]] };
+    let insert = Insert::new(t.clone(), vec![vec![(0, int(1))]]);
     let inserting = async { store.insert(insert).await };
     let cutting = async {
         let waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
@@ -150,7 +149,7 @@ async fn a_commit_that_the_server_has_cut_off_is_not_taken_for_done() {
     let check = "IF (SELECT count(*) FROM told) = 0 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF";
     let (database, _cable, store) = slow_to_commit(check).await;
     let t = table(&store, "t").await;
-    let answer = store.insert(Insert { table: t.clone(), rows: vec![vec![(0, int(1))]] }).await;
+    let answer = store.insert(Insert::new(t.clone(), vec![vec![(0, int(1))]])).await;
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     database.run("INSERT INTO told VALUES (1)").await;
     assert_eq!(insert(&store, &t, &[&[int(1)]]).await.count, 1);
@@ -170,7 +169,7 @@ async fn inserts_are_quick() {
     };
     let begun = Instant::now();
     for n in 0..20 {
-        db.store.insert(Insert { table: t.clone(), rows: batch(n * 1_000) }).await.expect("inserted");
+        db.store.insert(Insert::new(t.clone(), batch(n * 1_000))).await.expect("inserted");
     }
     let took = begun.elapsed();
     println!("20,000 rows in {took:?}");

@@ -119,7 +119,7 @@ async fn what_was_read_can_be_written() {
     let read = take(db.store.snapshot(all(&t)).await.expect("a snapshot")).await;
     let without_id: Vec<Vec<Value>> = read.iter().map(|row| row.values[1..].to_vec()).collect();
     let again = without_id.iter().map(|row| row.iter().cloned().enumerate().map(|(n, value)| (n + 1, value)).collect());
-    let inserted = db.store.insert(rowcast::store::Insert { table: t.clone(), rows: again.collect() }).await;
+    let inserted = db.store.insert(rowcast::store::Insert::new(t.clone(), again.collect())).await;
     assert_eq!(inserted.expect("inserted").rejected, []);
     let read = take(db.store.snapshot(all(&t)).await.expect("a snapshot")).await;
     let (first, second) = read.split_at(without_id.len());

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::decode::Decoder;
-use super::reading::{Found, Reading, failed, look_at, now_ms, refresh};
+use super::reading::{Found, Reading, failed, look_at, refresh};
 use super::round::Statements;
 use super::shapes::Shapes;
 use super::spot::{RowId, Spot};
@@ -124,7 +124,7 @@ impl Reading {
 
     /// A reset for each table, as one transaction.
     fn missed(&self, reason: &str, tx: u64) -> Vec<Change> {
-        let time_ms = now_ms();
+        let time_ms = crate::source::now_ms();
         let reset =
             |table| Body::Reset { channel: Channel::Table(table), cause: ResetCause::Missed, reason: reason.into() };
         let bodies = self.decoder.shapes.captured().into_iter().map(reset);

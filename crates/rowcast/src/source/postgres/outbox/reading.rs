@@ -1,7 +1,7 @@
 //! The loop that reads an outbox: looks, hands out what it has found, and rests until there may be more.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -209,7 +209,7 @@ impl Reading {
         if self.decoder.is_behind(rows) {
             self.decoder.shapes = Shapes::load(&self.client, &self.types).await?;
         }
-        let time_ms = now_ms();
+        let time_ms = crate::source::now_ms();
         if let Ok(changes) = self.decoder.decode(rows, time_ms, false) {
             return Ok(changes);
         }
@@ -259,9 +259,4 @@ pub(super) async fn refresh(client: &Client, settings: &PostgresSettings) -> Opt
 pub(super) fn failed(error: tokio_postgres::Error) -> SourceError {
     let said = error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned());
     SourceError::Retry { message: format!("the outbox cannot be read: {said}"), cause: Some(error.into()) }
-}
-
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -14,9 +14,10 @@ use crate::postgres::place::Part;
 use crate::postgres::wire::{Flow, Replication, WireError};
 use crate::postgres::{Address, Lsn, PostgresSettings, Types, WalPlace};
 use crate::source::SourceError;
+use crate::source::now_ms;
+use crate::source::postgres::answered;
 use crate::source::postgres::slot::{Slot, Verdict, create_sql, start_sql};
 use crate::source::postgres::slot_history::Server;
-use crate::source::postgres::{answered, now_ms};
 
 /// How often a slot that somebody else uses is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);

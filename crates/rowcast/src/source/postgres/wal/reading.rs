@@ -1,5 +1,8 @@
 //! A stream that runs: messages in, batches out.
 
+mod trouble;
+mod understand;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,20 +14,22 @@ use tokio::time::{Instant, sleep_until};
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::batch::{Collected, Torn};
+use self::trouble::{Trouble, retry};
+use self::understand::altered;
+use super::batch::Collected;
 use super::begin::{Begin, Begun};
 use super::message::Logical;
 use super::shared::{Look, Shared};
 use super::tables::Known;
 use super::watch::{note_tables, watch};
-use crate::event::{Batch, Body, Channel, Place, ResetCause, RowChange, TableName};
+use crate::event::{Batch, Place};
 use crate::postgres::wire::{Frame, Replication, WireError};
 use crate::postgres::{Live, Lsn, Types, WalPlace};
 use crate::source::SourceError;
-use crate::source::postgres::now_ms;
-use crate::source::postgres::pgoutput::{Malformed, Message, Relation, Relations, parse};
+use crate::source::now_ms;
+use crate::source::postgres::pgoutput::Relations;
 use crate::source::postgres::spool;
-use crate::source::postgres::transaction::{Begun as Transaction, Step, StreamError, Transactions, full_number};
+use crate::source::postgres::transaction::{Begun as Transaction, Step, Transactions, full_number};
 
 /// How often the place moves on when nothing happens and nobody waits for it.
 const IDLE: Duration = Duration::from_secs(1);
@@ -260,70 +265,6 @@ impl Reading {
         }
     }
 
-    /// Makes changes of the message in hand.
-    async fn understand(&mut self) -> Result<(), Trouble> {
-        let Some((bytes, streamed)) = &self.message else { return Ok(()) };
-        let describes = matches!(bytes.first(), Some(b'R' | b'Y'));
-        if !describes && (self.skips || self.collected.count()?) {
-            self.message = None;
-            return Ok(());
-        }
-        let message = parse(bytes, *streamed)?;
-        let logical = bytes.first() == Some(&b'M');
-        let bodies = match message {
-            Message::Relation { relation, .. } => {
-                self.describe(&relation).await?;
-                Vec::new()
-            }
-            Message::Type { oid, .. } => {
-                self.types.forget(oid);
-                Vec::new()
-            }
-            Message::Insert { relation, new, .. } => self.row(relation, self.relations.insert(relation, &new)?),
-            Message::Update { relation, old, new, .. } => {
-                self.row(relation, self.relations.update(relation, old.as_ref(), &new)?)
-            }
-            Message::Delete { relation, old, .. } => self.row(relation, self.relations.delete(relation, &old)?),
-            Message::Truncate { relations, .. } => self.truncated(&relations)?,
-            _ if logical => {
-                Logical::read(bytes.clone(), *streamed).and_then(|logical| logical.body()).into_iter().collect()
-            }
-            _ => Vec::new(),
-        };
-        self.message = None;
-        if !bodies.is_empty() {
-            self.collected.add(bodies);
-        }
-        Ok(())
-    }
-
-    async fn describe(&mut self, relation: &Relation) -> Result<(), SourceError> {
-        let types: Vec<(u32, i32)> = relation.columns.iter().map(|column| (column.oid, column.typmod)).collect();
-        self.types.learn(&self.client, &types).await?;
-        // The catalog may be ahead of the stream.
-        let key = primary_key(&self.client, relation.id).await?;
-        let key = key.unwrap_or_else(|| self.known.key(relation.id));
-        self.relations.describe(relation, &self.types, &key);
-        self.fresh.insert(relation.id);
-        Ok(())
-    }
-
-    /// The row, and before it that its table has another shape than before.
-    fn row(&mut self, relation: u32, row: RowChange) -> Vec<Body> {
-        let reason = match self.fresh.remove(&relation) {
-            true => self.known.stream_has(relation, &row.table),
-            false => None,
-        };
-        let reset = reason.map(|reason| altered(&row.table.name, &reason));
-        reset.into_iter().chain([Body::Row(row)]).collect()
-    }
-
-    fn truncated(&mut self, relations: &[u32]) -> Result<Vec<Body>, Malformed> {
-        let name = |relation: &u32| Ok(self.relations.get(*relation)?.table.name.clone());
-        let names = relations.iter().map(name).collect::<Result<Vec<TableName>, Malformed>>()?;
-        Ok(names.iter().map(|name| altered(name, &format!("the table {name} was truncated"))).collect())
-    }
-
     /// Takes what was found in the database, as soon as the stream has come so far. Returns why the slot is given up.
     fn look_around(&mut self) -> Option<String> {
         if let Some(look) = self.shared.take() {
@@ -394,60 +335,4 @@ impl Reading {
         }
         Trouble::Source(error.into())
     }
-}
-
-/// Why understanding stopped.
-enum Trouble {
-    Source(SourceError),
-    GiveUp(String),
-}
-
-impl From<SourceError> for Trouble {
-    fn from(error: SourceError) -> Self {
-        Self::Source(error)
-    }
-}
-
-impl From<StreamError> for Trouble {
-    fn from(error: StreamError) -> Self {
-        let (message, cause) = (error.to_string(), Some(Box::from(error)));
-        Self::Source(SourceError::Stop { message, cause })
-    }
-}
-
-impl From<Malformed> for Trouble {
-    fn from(error: Malformed) -> Self {
-        Self::Source(SourceError::Stop { message: error.to_string(), cause: Some(error.into()) })
-    }
-}
-
-impl From<Torn> for Trouble {
-    fn from(_: Torn) -> Self {
-        Self::GiveUp(
-            "a large transaction that was read half did not come again: the database has another history".into(),
-        )
-    }
-}
-
-fn retry(message: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Trouble {
-    Trouble::Source(SourceError::Retry { message: message.to_owned(), cause: Some(Box::new(cause)) })
-}
-
-fn altered(table: &TableName, reason: &str) -> Body {
-    Body::Reset { channel: Channel::Table(table.clone()), cause: ResetCause::Altered, reason: reason.into() }
-}
-
-/// The columns of a table's key in their order: its primary key, or the index that REPLICA IDENTITY names. `None`: the table is gone.
-async fn primary_key(client: &Client, table: u32) -> Result<Option<Vec<Box<str>>>, tokio_postgres::Error> {
-    let sql = "SELECT a.attname::text
-                 FROM pg_class c
-                 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid
-                      AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
-                 LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) ON k.n <= i.indnkeyatts
-                 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-                WHERE c.oid = $1
-                ORDER BY k.n";
-    let rows = client.query(sql, &[&table]).await?;
-    let names = rows.iter().filter_map(|row| row.get::<_, Option<&str>>(0)).map(Into::into).collect();
-    Ok((!rows.is_empty()).then_some(names))
 }

@@ -2,8 +2,8 @@
 
 use super::number::NUMERAL;
 use crate::postgres::catalog::Described;
+use crate::postgres::name::quote;
 use crate::store::StoreError;
-use crate::store::postgres::literal::quote;
 
 /// Texts that begin with a date, and may go on with a time of day and a zone.
 const DATE: &str = "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\

@@ -1,0 +1,513 @@
+//! The native protocol as events of the root namespace, and what the database pushes by itself.
+//!
+//! `subscribe`, `unsubscribe`, `publish`, `insert` and `ping` are events with the native message as their argument; what the session
+//! answers goes into the acknowledgement, where the client asks for one, and what follows are events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep_until};
+
+use super::data::Arguments;
+use super::io::Shared;
+use super::packet;
+use super::push::{PUSHED, Pushed};
+use super::records::Followed;
+use super::recovery::{Plan, Recovery};
+use super::settings::What;
+use crate::event::Position;
+use crate::protocol::engineio::Eio;
+use crate::protocol::socketio::ROOT;
+use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe, frame};
+use crate::session::Session;
+use crate::transport::engineio::Handshake;
+use crate::transport::socket::End;
+
+/// When a push that could not begin is tried again.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A wish that is longer is not kept.
+const WISH_BYTES: usize = 16 << 10;
+
+/// The database's side of one client.
+pub(super) struct Native {
+    session: Session,
+    pushes: Arc<[Pushed]>,
+    /// Whether the client keeps positions.
+    recovers: bool,
+    /// The session's frames: they outlive a turn in which something else came first.
+    frames: Vec<Bytes>,
+    /// Answers that the client waits for.
+    owed: Vec<Owed>,
+    next_reference: u64,
+    /// Which pushes have begun, and which are for clients of other listeners.
+    begun: Box<[bool]>,
+    others: Box<[bool]>,
+    /// Pushes that could not begin, and when they are tried again.
+    waiting: Option<(Instant, Vec<usize>)>,
+    /// Subscriptions of the client's own.
+    own: BTreeSet<String>,
+    /// What is kept for a client that may come back.
+    recovery: Option<Recovery>,
+    /// How often a subscription has begun to read the log for itself.
+    followed: u32,
+}
+
+/// An answer that the client waits for.
+struct Owed {
+    what: About,
+    id: u64,
+}
+
+/// How the session's answer is known.
+#[derive(PartialEq, Eq)]
+enum About {
+    /// By the subscription.
+    Subscription(String),
+    /// By our own reference, instead of which the client's goes out.
+    Request(String, Option<String>),
+}
+
+/// What is read of a message of the session.
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: std::borrow::Cow<'a, str>,
+    id: Option<String>,
+    r#ref: Option<String>,
+}
+
+impl Native {
+    pub(super) fn new(session: Session, io: &Shared, handshake: &Handshake) -> Self {
+        let listener = handshake.listener();
+        let is_for_others = |pushed: &Pushed| {
+            let listeners = &pushed.push.listeners;
+            !listeners.is_empty() && !listener.is_some_and(|listener| listener.is_one_of(listeners))
+        };
+        let others: Box<[bool]> = io.pushes.iter().map(is_for_others).collect();
+        Self {
+            session,
+            pushes: io.pushes.clone(),
+            recovers: io.recovers(handshake),
+            frames: Vec::new(),
+            owed: Vec::new(),
+            next_reference: 0,
+            begun: others.clone(),
+            others,
+            waiting: None,
+            own: BTreeSet::new(),
+            recovery: None,
+            followed: 0,
+        }
+    }
+
+    pub(super) fn can_receive(&self) -> bool {
+        self.session.can_receive()
+    }
+
+    /// The client is in the root namespace.
+    pub(super) fn begin(&mut self, recovery: Option<Recovery>, out: &mut Vec<Bytes>) {
+        self.recovery = recovery;
+        self.push_after(None, out);
+    }
+
+    /// Whether everything is there that a client goes on with.
+    pub(super) fn can_resume(&self, plan: &Plan) -> bool {
+        let is_there = |(follow, after): &(Followed, Position)| {
+            let known = follow.wish.is_some() || self.pushes.iter().any(|pushed| pushed.id == follow.id);
+            known && self.session.can_resume(*after)
+        };
+        plan.starts.iter().all(is_there)
+    }
+
+    /// What a subscription of an earlier connection is about.
+    pub(super) fn subject(&self, follow: &Followed) -> String {
+        let own = follow.wish.as_deref().and_then(|wish| match ClientMessage::parse(wish) {
+            Ok(ClientMessage::Subscribe(subscribe)) => Some(subscribe),
+            _ => None,
+        });
+        let pushed = || {
+            let found = self.pushes.iter().find(|pushed| pushed.id == follow.id)?;
+            found.subscribe(false)
+        };
+        own.or_else(pushed).map_or_else(String::new, |subscribe| self.session.subject(&subscribe))
+    }
+
+    /// The client has come back to the root namespace.
+    pub(super) fn resume(&mut self, recovery: Recovery, plan: Plan, out: &mut Vec<Bytes>) {
+        self.recovery = Some(recovery);
+        let pushes = self.pushes.clone();
+        for (follow, after) in plan.starts {
+            let found = pushes.iter().position(|pushed| pushed.id == follow.id);
+            let mut subscribe = match (&follow.wish, found) {
+                (Some(wish), _) => match ClientMessage::parse(wish) {
+                    Ok(ClientMessage::Subscribe(subscribe)) => subscribe,
+                    _ => continue,
+                },
+                (None, Some(n)) => {
+                    self.begun[n] = true;
+                    match self.pushes[n].subscribe(plan.alone) {
+                        Some(subscribe) => subscribe,
+                        None => continue,
+                    }
+                }
+                (None, None) => continue,
+            };
+            if follow.wish.is_some() {
+                self.own.insert(follow.id.clone());
+            }
+            subscribe.since = None;
+            if let Err(problem) = self.session.resume(subscribe, after) {
+                self.session.reply(&ServerMessage::error(Some(follow.id), None, problem));
+            }
+        }
+        // Pushes that the client has never had, and what is said to each connection: a page that waits for it waits again.
+        self.push_after(None, out);
+    }
+
+    /// The client has left the root namespace.
+    pub(super) fn leave(&mut self, may_come_back: bool) {
+        if let Some(recovery) = self.recovery.take() {
+            recovery.end(may_come_back);
+        }
+        self.session.unsubscribe_all();
+        self.frames.clear();
+        self.owed.clear();
+        self.begun.clone_from(&self.others);
+        self.own.clear();
+        self.waiting = None;
+    }
+
+    /// Begins what waits for this event, once however often it is said. Returns whether anything does.
+    fn push_after(&mut self, event: Option<&str>, out: &mut Vec<Bytes>) -> bool {
+        let pushes = self.pushes.clone();
+        let mut known = false;
+        for (n, pushed) in pushes.iter().enumerate() {
+            if pushed.push.after.as_deref() != event {
+                continue;
+            }
+            known = true;
+            if std::mem::replace(&mut self.begun[n], true) {
+                continue;
+            }
+            match &pushed.push.what {
+                What::Data(data) => {
+                    if let Ok(arguments) = Arguments::one(data) {
+                        out.extend(
+                            packet::event(Eio::V4, ROOT, None, &pushed.push.event, &arguments, None).iter().cloned(),
+                        );
+                    }
+                }
+                What::Channel(..) => self.follow(n),
+            }
+        }
+        known
+    }
+
+    fn follow(&mut self, n: usize) {
+        let pushed = &self.pushes[n];
+        let alone = self.recovery.as_ref().is_some_and(Recovery::is_first);
+        let Some(subscribe) = pushed.subscribe(alone) else { return };
+        // Whatever is committed after the client has heard that it is connected comes after this.
+        let now = self.session.position();
+        let subject = self.session.subject(&subscribe);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.follow(&pushed.id, subject, None, Some(now));
+        }
+        if let Err(problem) = self.session.resume(subscribe, now) {
+            self.fail(n, &problem.to_string());
+        }
+    }
+
+    fn fail(&mut self, n: usize, why: &str) {
+        let Pushed { push, id, .. } = &self.pushes[n];
+        if let Some(recovery) = &mut self.recovery {
+            recovery.unfollow(id);
+        }
+        tracing::warn!(event = push.event, "a Socket.IO client does not get what is configured for it, yet: {why}");
+        self.waiting.get_or_insert_with(|| (Instant::now() + AGAIN, Vec::new())).1.push(n);
+    }
+
+    /// Does what an event asks for. Returns whether it is one that is known.
+    pub(super) fn event(
+        &mut self,
+        name: &str,
+        id: Option<u64>,
+        arguments: &Arguments,
+        out: &mut Vec<Bytes>,
+    ) -> Result<bool, End> {
+        if self.push_after(Some(name), out) {
+            if let Some(id) = id {
+                out.extend(packet::ack(Eio::V4, ROOT, id, &Arguments::default()).iter().cloned());
+            }
+            return Ok(true);
+        }
+        if !matches!(name, "subscribe" | "unsubscribe" | "publish" | "insert" | "ping") {
+            return Ok(false);
+        }
+        match read(name, arguments) {
+            Ok((message, wish)) => self.receive(message, wish, id, out),
+            Err(problem) => {
+                let (subscription, reference) = ClientMessage::addressee(&arguments.json);
+                if let Some(id) = id {
+                    answer(id, &ServerMessage::error(subscription, reference, problem), out);
+                    return Ok(true);
+                }
+                self.session.refuse(subscription, reference, problem).map_err(End::policy)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn receive(&mut self, message: ClientMessage, wish: String, id: Option<u64>, out: &mut Vec<Bytes>) {
+        match message {
+            ClientMessage::Subscribe(subscribe) => self.subscribe(subscribe, wish, id, out),
+            ClientMessage::Unsubscribe { id: subscription } => {
+                let told = self.unsubscribe(subscription, out);
+                tell(id, &told, out);
+            }
+            ClientMessage::Publish(mut publish) => {
+                self.refer(&mut publish.reference, id);
+                self.session.accept(ClientMessage::Publish(publish));
+            }
+            ClientMessage::Insert(mut insert) => {
+                self.refer(&mut insert.reference, id);
+                self.session.accept(ClientMessage::Insert(insert));
+            }
+            ClientMessage::Ping { mut reference } => {
+                self.refer(&mut reference, id);
+                self.session.accept(ClientMessage::Ping { reference });
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, subscription: String, out: &mut Vec<Bytes>) -> ServerMessage {
+        if !self.own.remove(&subscription) {
+            let problem = Problem::new(Code::UnknownId, format!("there is no subscription `{subscription}`"));
+            return ServerMessage::error(Some(subscription), None, problem);
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.unfollow(&subscription);
+        }
+        // It may have failed a moment ago: then it is over as well.
+        let _ = self.session.unsubscribe(&subscription);
+        let told = ServerMessage::Unsubscribed { id: subscription.clone() };
+        self.settle(&About::Subscription(subscription), &told, out);
+        told
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe, wish: String, id: Option<u64>, out: &mut Vec<Bytes>) {
+        let subscription = subscribe.id.clone();
+        let subject = self.session.subject(&subscribe);
+        let begun = match subscription.starts_with(PUSHED) {
+            true => Err(Problem::new(Code::BadMessage, format!("ids that begin with `{PUSHED}` are the server's"))),
+            false => self.session.subscribe(subscribe),
+        };
+        match (begun, id) {
+            (Ok(()), id) => {
+                self.own.insert(subscription.clone());
+                if let Some(recovery) = &mut self.recovery {
+                    // A client that says so much is not recovered.
+                    let wish = Some(wish).filter(|wish| wish.len() <= WISH_BYTES);
+                    recovery.follow(&subscription, subject, wish, None);
+                }
+                self.owed.extend(id.map(|id| Owed { what: About::Subscription(subscription), id }));
+            }
+            (Err(problem), id) => tell(id, &ServerMessage::error(Some(subscription), None, problem), out),
+        }
+    }
+
+    /// Gives a request a reference of our own, so that its answer is known.
+    fn refer(&mut self, reference: &mut Option<String>, id: Option<u64>) {
+        let Some(id) = id else { return };
+        let own = format!("\u{1}{}", self.next_reference);
+        self.next_reference += 1;
+        let theirs = reference.replace(own.clone());
+        self.owed.push(Owed { what: About::Request(own, theirs), id });
+    }
+
+    fn settle(&mut self, about: &About, told: &ServerMessage, out: &mut Vec<Bytes>) {
+        if let Some(n) = self.owed.iter().position(|owed| owed.what == *about) {
+            answer(self.owed.swap_remove(n).id, told, out);
+        }
+    }
+
+    /// Waits for what the database has for the client. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self, out: &mut Vec<Bytes>) -> Result<(), End> {
+        if self.frames.is_empty() {
+            let again = self.waiting.as_ref().map(|(at, _)| *at);
+            tokio::select! {
+                next = self.session.next(&mut self.frames) => next.map_err(End::away)?,
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                    let (_, pushes) = self.waiting.take().unwrap_or_else(|| (Instant::now(), Vec::new()));
+                    pushes.into_iter().for_each(|n| self.follow(n));
+                }
+            }
+        }
+        let told = out.len();
+        if self.recovery.is_none() && self.owed.is_empty() && self.pushes.is_empty() && !self.own.is_empty() {
+            out.append(&mut self.frames);
+        } else {
+            let mut frames = std::mem::take(&mut self.frames);
+            frames.drain(..).for_each(|chunk| self.translate(&chunk, out));
+            self.frames = frames;
+        }
+        self.make_sure(told, out);
+        Ok(())
+    }
+
+    /// Says a word when the client's positions say everything again; see `recovery`.
+    fn make_sure(&mut self, told: usize, out: &mut Vec<Bytes>) {
+        let Some(recovery) = &mut self.recovery else { return };
+        if out.len() > told {
+            recovery.tell();
+        }
+        let followed = self.session.followed();
+        if std::mem::replace(&mut self.followed, followed) != followed {
+            recovery.doubt();
+        }
+        if recovery.doubts()
+            && let Some(position) = self.session.settled()
+        {
+            let offset = recovery.reassure(position);
+            out.extend(word(&position.to_string(), &offset));
+        }
+    }
+
+    /// Makes what the session has written into what the client is to get. What need not change stays the shared bytes that it is.
+    fn translate(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) {
+        let mut from = 0;
+        let mut at = 0;
+        for (_, message) in frame::messages(chunk) {
+            let end = message.as_ptr() as usize - chunk.as_ptr() as usize + message.len();
+            if let Some(instead) = self.instead(&message) {
+                if from < at {
+                    out.push(chunk.slice(from..at));
+                }
+                out.extend(instead);
+                from = end;
+            }
+            at = end;
+        }
+        if from < at {
+            out.push(chunk.slice(from..at));
+        }
+    }
+
+    /// What goes out instead of a message; `None` for one that goes out as it is.
+    fn instead(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
+        const LONGEST: usize = "unsubscribed".len();
+        let name = message.get(4..)?;
+        let name = &name[..name.iter().take(LONGEST + 1).position(|byte| *byte == b'"')?];
+        match name {
+            b"message" => {
+                self.pushes.iter().find_map(|pushed| pushed.show(message, self.recovers)).map(|shown| vec![shown])
+            }
+            b"position" if self.own.is_empty() => Some(Vec::new()),
+            b"position" => self.position(message),
+            b"subscribed" | b"error" | b"published" | b"inserted" | b"pong" | b"gap" | b"skipped" => {
+                self.control(message)
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells an idle client up to where it has everything.
+    fn position(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
+        #[derive(Deserialize)]
+        struct Reached {
+            position: String,
+        }
+        let (_, Reached { position }): (String, Reached) = serde_json::from_slice(message.get(2..)?).ok()?;
+        Some(word(&position, &self.recovery.as_ref()?.offset(&position)?))
+    }
+
+    fn control(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
+        let parts: Vec<&RawValue> = serde_json::from_slice(message.get(2..)?).ok()?;
+        let json = parts.get(1)?.get();
+        let said: Said<'_> = serde_json::from_str(json).ok()?;
+        if let Some(id) = said.id.as_deref().filter(|id| id.starts_with(PUSHED)) {
+            if said.kind == "error"
+                && let Some(n) = self.pushes.iter().position(|pushed| pushed.id == id)
+            {
+                self.fail(n, json);
+            }
+            return Some(Vec::new());
+        }
+        let about = match (said.r#ref, said.id) {
+            (Some(reference), _) => {
+                let is_it = |owed: &&Owed| matches!(&owed.what, About::Request(own, _) if *own == reference);
+                self.owed.iter().position(|owed| is_it(&owed))?
+            }
+            (None, Some(id)) if said.kind != "gap" && said.kind != "skipped" => {
+                if said.kind == "error" {
+                    // One that is about a subscription which goes on is no answer to who asked for it.
+                    if self.session.follows(&id) || !self.own.remove(&id) {
+                        return None;
+                    }
+                    if let Some(recovery) = &mut self.recovery {
+                        recovery.unfollow(&id);
+                    }
+                }
+                self.owed.iter().position(|owed| owed.what == About::Subscription(id.clone()))?
+            }
+            _ => return None,
+        };
+        let Owed { what, id } = self.owed.swap_remove(about);
+        let json = match what {
+            About::Request(_, theirs) => with_reference(json, theirs)?,
+            About::Subscription(_) => json.to_owned(),
+        };
+        let arguments = Arguments { json, count: 1, attachments: Vec::new() };
+        Some(packet::ack(Eio::V4, ROOT, id, &arguments).to_vec())
+    }
+}
+
+/// The native message in an event: its argument, and the event's name for its type.
+fn read(name: &str, arguments: &Arguments) -> Result<(ClientMessage, String), Problem> {
+    let argument = match arguments.count {
+        0 => "{}",
+        1 if arguments.json.starts_with('{') => &arguments.json,
+        _ => {
+            let message = format!("`{name}` has one argument, an object");
+            return Err(Problem::new(Code::BadMessage, message));
+        }
+    };
+    let rest = argument.get(1..).unwrap_or("}").trim_start();
+    let comma = if rest.starts_with('}') { "" } else { "," };
+    let text = format!("{{\"type\":\"{name}\"{comma}{rest}");
+    Ok((ClientMessage::parse(&text)?, text))
+}
+
+/// Everything up to here has been told; what the client is to give back for it.
+fn word(position: &str, offset: &str) -> Vec<Bytes> {
+    let told = ServerMessage::Position { position: position.to_owned() };
+    let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
+    packet::event(Eio::V4, ROOT, None, told.kind(), &arguments, Some(&format!("\"{offset}\""))).to_vec()
+}
+
+/// Answers, or tells it as an event where no answer is wanted.
+fn tell(id: Option<u64>, told: &ServerMessage, out: &mut Vec<Bytes>) {
+    let Some(id) = id else {
+        let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
+        return out.extend(packet::event(Eio::V4, ROOT, None, told.kind(), &arguments, None).iter().cloned());
+    };
+    answer(id, told, out);
+}
+
+fn answer(id: u64, told: &ServerMessage, out: &mut Vec<Bytes>) {
+    let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
+    out.extend(packet::ack(Eio::V4, ROOT, id, &arguments).iter().cloned());
+}
+
+fn with_reference(json: &str, reference: Option<String>) -> Option<String> {
+    let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json).ok()?;
+    match reference {
+        Some(reference) => fields.insert("ref".into(), serde_json::value::to_raw_value(&reference).ok()?),
+        None => fields.remove("ref"),
+    };
+    serde_json::to_string(&fields).ok()
+}
