@@ -6,6 +6,7 @@ pub mod conflate;
 mod group;
 mod held;
 mod index;
+mod lane;
 mod piece;
 mod queue;
 mod seen;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use index::{Delivered, Interest, Member, SessionKey, commit};
+pub use lane::{Lane, advance};
 pub use piece::{Piece, is_open, read_piece};
 pub use queue::{Closing, Item, ItemKind, Queue, SubscriptionKey, Taken};
 pub use seen::seen;
@@ -38,6 +40,9 @@ const BYTES_MAX: usize = 4 << 20;
 
 /// After so many frames the hub lets others have the lock for a moment.
 const FRAMES_MAX: u64 = 2048;
+
+/// So many queues are written to, one after the other, before others get the processor.
+const FLUSH_AT_ONCE: usize = 64;
 
 /// So many members are sent away before others get the lock.
 const AWAY_MAX: usize = 512;
@@ -112,7 +117,11 @@ impl Hub {
                 message = ephemeral.recv() => match message {
                     Ok(message) => {
                         let body = message_body(&message, None, now_ms());
-                        self.state.lock().index.send_message(&message.channel, None, &body);
+                        let mut state = self.state.lock();
+                        state.index.send_message(&message.channel, None, &body);
+                        let first = state.index.take_first();
+                        drop(state);
+                        flush(first);
                     }
                     Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "ephemeral messages came faster than they could be sent; some were dropped"),
                     Err(RecvError::Closed) => return,
@@ -166,7 +175,7 @@ impl Hub {
         let began = std::time::Instant::now();
         let mut state = self.state.lock();
         let from = state.dispatched;
-        let mut frames = state.index.delivered.frames;
+        let mut frames = state.index.delivered().frames;
         for run in transactions(events) {
             let whole = run.events.len() == events.len();
             let ends = run.events.len() + offset_of(events, run.events) == events.len();
@@ -179,15 +188,18 @@ impl Hub {
             }
             state.passed(run);
             self.events.fetch_add(run.events.len() as u64, Ordering::Relaxed);
-            if state.index.delivered.frames - frames > FRAMES_MAX {
+            if state.index.delivered().frames - frames > FRAMES_MAX {
                 state.index.let_go();
-                frames = state.index.delivered.frames;
-                MutexGuard::bump(&mut state);
+                frames = state.index.delivered().frames;
+                let first = state.index.take_first();
+                MutexGuard::unlocked(&mut state, || flush(first));
             }
         }
         state.index.let_go();
+        let first = state.index.take_first();
         let now = state.dispatched;
         drop(state);
+        flush(first);
         self.progress.send_replace(now);
         metrics::histogram!("rowcast_stage_seconds", "stage" => "dispatch").record(began.elapsed());
         if let Some(event) = events.last() {
@@ -268,7 +280,7 @@ impl Hub {
         let state = self.state.lock();
         let (subscriptions, filters) = state.index.counts();
         let events = self.events.load(Ordering::Relaxed);
-        HubStatus { subscriptions, filters, events, delivered: state.index.delivered }
+        HubStatus { subscriptions, filters, events, delivered: state.index.delivered() }
     }
 }
 
@@ -276,6 +288,21 @@ impl Hub {
 fn send_away(state: &mut MutexGuard<'_, State>) {
     while state.index.send_away(AWAY_MAX) {
         MutexGuard::bump(state);
+    }
+}
+
+/// Writes what the queues hold. A few are written at once; of many, each processor has its share.
+fn flush(queues: Vec<Arc<Queue>>) {
+    if queues.len() <= FLUSH_AT_ONCE {
+        return queues.iter().for_each(|queue| queue.flush());
+    }
+    let mut queues = queues.into_iter();
+    loop {
+        let some: Vec<Arc<Queue>> = queues.by_ref().take(FLUSH_AT_ONCE).collect();
+        if some.is_empty() {
+            return;
+        }
+        tokio::spawn(async move { some.iter().for_each(|queue| queue.flush()) });
     }
 }
 

@@ -43,7 +43,7 @@ pub use snapshot::{Begun, history};
 
 use crate::event::{Channel, Position};
 use crate::filter::Filter;
-use crate::hub::{Closing, Item, ItemKind, SessionKey, SubscriptionKey};
+use crate::hub::{Closing, Item, ItemKind, Lane, SessionKey, SubscriptionKey};
 use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish, Subscribe};
@@ -80,6 +80,10 @@ pub struct Session {
     followed: u32,
     /// The hub has just begun to carry a subscription, and the transport wants to know.
     joined: bool,
+    /// An idle client is to be told how far everything is.
+    idle: bool,
+    /// What the hub has needs no further care: it may write by itself.
+    lends: bool,
 }
 
 struct Steps {
@@ -128,6 +132,8 @@ impl Session {
             failure: None,
             followed: 0,
             joined: false,
+            idle: false,
+            lends: false,
         })
     }
 
@@ -315,6 +321,7 @@ impl Session {
     /// Dropping the future loses nothing as long as `out` is kept for the next call. `Err` when the gateway wants the connection closed.
     pub async fn next(&mut self, out: &mut Vec<Bytes>) -> Result<(), Closing> {
         loop {
+            self.take_back();
             if self.joining {
                 // In a box: the room that it takes is needed for a moment only.
                 Box::pin(self.finish_joins(out)).await;
@@ -322,6 +329,10 @@ impl Session {
             out.extend(self.replies.drain(..));
             let closing = self.take_queue(out);
             self.take_steps(out);
+            if std::mem::take(&mut self.idle) {
+                self.say_position();
+                out.extend(self.replies.drain(..));
+            }
             if !out.is_empty() || std::mem::take(&mut self.joined) {
                 return Ok(());
             }
@@ -329,15 +340,38 @@ impl Session {
                 return Err(closing);
             }
             if !self.joining && self.replies.is_empty() {
+                self.lend();
                 poll_fn(|cx| self.poll_wake(cx)).await;
             }
+        }
+    }
+
+    /// Lets the hub write to the client's connection by itself while there is nothing else to say.
+    pub(crate) fn carried_by(&mut self, lane: Option<&Arc<Lane>>) {
+        self.lends = lane.is_some();
+        if let (Some(lane), None) = (lane, self.connected.queue.lane()) {
+            self.connected.queue.carry(lane.clone());
+        }
+    }
+
+    fn lend(&self) {
+        // What comes from the tasks at work, or is to be folded, passes through here.
+        let idle = self.lends && self.steps.is_none() && self.pace.is_none();
+        if let (true, Some(lane)) = (idle, self.connected.queue.lane()) {
+            lane.lend();
+        }
+    }
+
+    fn take_back(&self) {
+        if let Some(lane) = self.connected.queue.lane() {
+            lane.take_back();
         }
     }
 
     /// Ready when there may be something to send.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.heartbeat.poll_tick(cx).is_ready() {
-            self.say_position();
+            self.idle = true;
             return Poll::Ready(());
         }
         if let Some(steps) = &mut self.steps
@@ -411,6 +445,11 @@ impl Session {
             return None;
         }
         let taken = self.connected.queue.take(TAKE_BYTES);
+        for (key, position) in taken.told {
+            if let Some(subscription) = self.subscriptions.get_mut(&key) {
+                subscription.reached = Some(position);
+            }
+        }
         out.reserve(taken.items.len());
         for item in taken.items {
             self.take_item(item, out);

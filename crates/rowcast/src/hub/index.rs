@@ -13,7 +13,7 @@ use slab::Slab;
 use super::conflate::Part;
 use super::group::{Bucket, BucketKey, Group};
 use super::held::{Chunk, Held};
-use super::queue::{ItemKind, Queue, SubscriptionKey};
+use super::queue::{ItemKind, Pushed, Queue, SubscriptionKey};
 use super::topic::{Topic, TopicKey, same_table};
 use super::view::Run;
 use crate::event::{Body, Channel, Event, Message, Position, RowChange, Table};
@@ -81,7 +81,15 @@ pub(super) struct Index {
     parting: Option<(GroupKey, Parting)>,
     /// Frames that are still to be queued, within a dispatch.
     held: Held,
-    pub(super) delivered: Delivered,
+    sent: Sent,
+}
+
+/// What has been queued.
+#[derive(Default)]
+pub(super) struct Sent {
+    delivered: Delivered,
+    /// Queues that are to be flushed.
+    first: Vec<Arc<Queue>>,
 }
 
 /// The members of a group that ends.
@@ -222,9 +230,9 @@ impl Index {
             match position {
                 Some(position) => {
                     let before = self.held.hold((group, key), bucket.wire(), position, bytes);
-                    queue(&self.groups, before, &mut self.delivered);
+                    queue(&self.groups, before, &mut self.sent);
                 }
-                None => bucket.send(&ItemKind::Ephemeral(bytes), 1, &mut self.delivered),
+                None => bucket.send(&ItemKind::Ephemeral(bytes), 1, &mut self.sent),
             }
         }
     }
@@ -258,14 +266,14 @@ impl Index {
         for shape in group.shapes() {
             if shape.projection().deliver.is_some() {
                 let Some(part) = Part::new(event, change, seen, shape.projection()).map(Arc::new) else { continue };
-                shape.into_buckets().for_each(|(_, bucket)| bucket.conflate(&part, last, &mut self.delivered));
+                shape.into_buckets().for_each(|(_, bucket)| bucket.conflate(&part, last, &mut self.sent));
                 continue;
             }
             let Some(told) = tell(event, change, seen, shape.projection(), last) else { continue };
             for (at, bucket) in shape.into_buckets() {
                 let bytes = told.frame(bucket.wire(), bucket.id(), event.position);
                 let before = self.held.hold((key, at), bucket.wire(), event.position, bytes);
-                queue(&self.groups, before, &mut self.delivered);
+                queue(&self.groups, before, &mut self.sent);
             }
         }
         if last {
@@ -295,7 +303,7 @@ impl Index {
                 }
                 let bytes = commit(bucket.wire(), bucket.id(), event);
                 let before = self.held.hold((key, at), bucket.wire(), event.position, bytes);
-                queue(&self.groups, before, &mut self.delivered);
+                queue(&self.groups, before, &mut self.sent);
             }
         }
     }
@@ -303,8 +311,18 @@ impl Index {
     /// Queues what is held. To be called before anybody else sees the index.
     pub(super) fn let_go(&mut self) {
         while let Some(chunk) = self.held.take() {
-            queue(&self.groups, Some(chunk), &mut self.delivered);
+            queue(&self.groups, Some(chunk), &mut self.sent);
         }
+    }
+
+    /// Counts of what was queued.
+    pub(super) fn delivered(&self) -> Delivered {
+        self.sent.delivered
+    }
+
+    /// Takes out the queues that are to be flushed.
+    pub(super) fn take_first(&mut self) -> Vec<Arc<Queue>> {
+        std::mem::take(&mut self.sent.first)
     }
 
     /// Takes some topics out of the index. Their members are still to be told.
@@ -361,7 +379,7 @@ impl Index {
             // Whoever has left meanwhile is told nothing, even if it has joined another group since.
             if self.places.get(&member).is_some_and(|(of, _)| of == group) {
                 self.places.remove(&member);
-                queue.push(member.1, ItemKind::Evicted(before));
+                self.sent.push(&queue, member.1, ItemKind::Evicted(before));
             }
             *left = left.saturating_sub(1);
             if *left == 0 {
@@ -439,17 +457,28 @@ fn member_key(session: SessionKey, subscription: SubscriptionKey) -> MemberKey {
 }
 
 /// Queues frames for those whose they are.
-fn queue(groups: &Slab<Group>, chunk: Option<Chunk>, delivered: &mut Delivered) {
+fn queue(groups: &Slab<Group>, chunk: Option<Chunk>, sent: &mut Sent) {
     let Some(chunk) = chunk else { return };
     let (group, bucket) = chunk.place;
     if let Some(bucket) = groups.get(group as usize).and_then(|group| group.bucket(bucket)) {
         let count = chunk.count;
-        bucket.send(&chunk.into_kind(), count, delivered);
+        bucket.send(&chunk.into_kind(), count, sent);
+    }
+}
+
+impl Sent {
+    /// Returns whether it was queued.
+    fn push(&mut self, queue: &Arc<Queue>, subscription: SubscriptionKey, kind: ItemKind) -> bool {
+        let pushed = queue.push(subscription, kind);
+        if pushed == Pushed::First {
+            self.first.push(queue.clone());
+        }
+        pushed != Pushed::Dropped
     }
 }
 
 impl Bucket {
-    fn send(&self, kind: &ItemKind, frames: u64, delivered: &mut Delivered) {
+    fn send(&self, kind: &ItemKind, frames: u64, sent: &mut Sent) {
         let bytes = match kind {
             ItemKind::Frame(_, bytes) | ItemKind::Frames { bytes, .. } | ItemKind::Ephemeral(bytes) => {
                 bytes.len() as u64
@@ -457,9 +486,9 @@ impl Bucket {
             ItemKind::Evicted(_) => 0,
         };
         for ((_, subscription), queue) in self.members() {
-            if queue.push(*subscription, kind.clone()) {
-                delivered.frames += frames;
-                delivered.bytes += bytes;
+            if sent.push(queue, *subscription, kind.clone()) {
+                sent.delivered.frames += frames;
+                sent.delivered.bytes += bytes;
             }
         }
     }
@@ -467,11 +496,11 @@ impl Bucket {
 
 impl Bucket {
     /// Adds a change for those who conflate.
-    fn conflate(&self, part: &Arc<Part>, last: bool, delivered: &mut Delivered) {
+    fn conflate(&self, part: &Arc<Part>, last: bool, sent: &mut Sent) {
         for ((_, subscription), queue) in self.members() {
             if queue.conflate(*subscription, part.clone(), last) {
-                delivered.frames += 1;
-                delivered.bytes += part.bytes() as u64;
+                sent.delivered.frames += 1;
+                sent.delivered.bytes += part.bytes() as u64;
             }
         }
     }

@@ -4,7 +4,7 @@
 //! client costs its own catching up, and nobody's memory.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,7 +12,11 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::conflate::{Conflated, Flush, Part, Waiting};
+use super::lane::Lane;
 use crate::event::{Offset, Position};
+
+/// Places for items that an idle queue keeps.
+const ITEMS_KEPT: usize = 4;
 
 /// Names a subscription within its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,12 +68,27 @@ pub struct Queue {
     state: Mutex<State>,
     wake: AtomicWaker,
     bytes_max: usize,
+    /// The connection, where the hub may write to it.
+    lane: OnceLock<Arc<Lane>>,
+}
+
+/// What became of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// It was not queued: the client is behind.
+    Dropped,
+    /// It waits with others, or its session has been woken.
+    Queued,
+    /// It is the first: the queue is to be [flushed](Queue::flush).
+    First,
 }
 
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
     bytes: usize,
+    /// Up to where the hub has written by itself, by subscription, in the order of the keys.
+    told: Vec<(SubscriptionKey, Position)>,
     /// What waits on subscriptions that conflate, where there are any.
     waiting: Option<Box<Waiting>>,
     /// The session has to read the log after this position; nothing is queued until it has rejoined.
@@ -93,6 +112,8 @@ pub struct Closing {
 /// What a session finds when it looks.
 #[derive(Debug, Default)]
 pub struct Taken {
+    /// Up to where clients were told without the session, by subscription.
+    pub told: Vec<(SubscriptionKey, Position)>,
     /// In log order.
     pub items: VecDeque<Item>,
     /// Set when the queue overflowed: read the log after this.
@@ -106,39 +127,98 @@ pub struct Taken {
 impl Queue {
     /// An empty queue that holds at most `bytes_max` bytes of frames.
     pub fn new(bytes_max: usize) -> Self {
-        Self { state: Mutex::default(), wake: AtomicWaker::new(), bytes_max }
+        Self { state: Mutex::default(), wake: AtomicWaker::new(), bytes_max, lane: OnceLock::new() }
     }
 
-    /// Adds a frame or an eviction. Returns whether it was queued: not if the client is behind.
-    pub(super) fn push(&self, subscription: SubscriptionKey, kind: ItemKind) -> bool {
+    /// Lets the hub write to the client's connection whenever it is lent.
+    pub fn carry(&self, lane: Arc<Lane>) {
+        // There is one connection for each session.
+        let _ = self.lane.set(lane);
+    }
+
+    /// The connection that the hub may write to.
+    pub fn lane(&self) -> Option<&Arc<Lane>> {
+        self.lane.get()
+    }
+
+    /// Adds a frame or an eviction.
+    pub(super) fn push(&self, subscription: SubscriptionKey, kind: ItemKind) -> Pushed {
         let mut state = self.state.lock();
         if state.behind.is_some() {
-            return false;
+            return Pushed::Dropped;
         }
         let (bytes, kind) = (kind.bytes(), state.with_conflated(subscription, kind));
         if state.held() + bytes > self.bytes_max {
-            return self.overflow(&mut state, subscription, kind);
+            self.overflow(&mut state, subscription, kind);
+            return Pushed::Dropped;
         }
         state.bytes += bytes;
         let first = state.items.is_empty();
         state.items.push_back(Item { subscription, kind });
         drop(state);
-        if first {
+        match first {
+            true if self.lane.get().is_some() => Pushed::First,
+            true => {
+                self.wake.wake();
+                Pushed::Queued
+            }
+            false => Pushed::Queued,
+        }
+    }
+
+    /// Writes what waits, if the connection is lent; wakes the session otherwise, and for whatever the hub cannot do.
+    pub(super) fn flush(&self) {
+        let written = self.lane.get().and_then(|lane| lane.lent()).is_some_and(|mut lent| {
+            // Nothing is locked but the right to write while the kernel is at work.
+            match self.take_frames() {
+                Frames::None => true,
+                Frames::One(frame) => lent.write_one(frame),
+                Frames::Many(frames) => lent.write(frames),
+            }
+        });
+        if !written || !self.is_idle() {
             self.wake.wake();
         }
-        true
+    }
+
+    /// Takes the frames at the head of the queue, as told.
+    fn take_frames(&self) -> Frames {
+        let state = &mut *self.state.lock();
+        if state.behind.is_some() || !state.skipped.is_empty() || state.closing.is_some() {
+            return Frames::None;
+        }
+        let mut frames = Frames::None;
+        while let Some(item) = state.items.pop_front() {
+            let size = item.kind.bytes();
+            match item.kind {
+                ItemKind::Frame(last, bytes) | ItemKind::Frames { last, bytes, .. } => {
+                    note(&mut state.told, item.subscription, last);
+                    frames.add(bytes);
+                }
+                ItemKind::Ephemeral(bytes) => frames.add(bytes),
+                ItemKind::Evicted(_) => {
+                    state.items.push_front(item);
+                    break;
+                }
+            }
+            state.bytes -= size;
+        }
+        // What a burst has taken is given back.
+        if state.items.is_empty() && state.items.capacity() > ITEMS_KEPT {
+            state.items = VecDeque::new();
+        }
+        frames
     }
 
     /// An ephemeral frame is dropped and counted; anything else puts the session behind.
-    fn overflow(&self, state: &mut State, subscription: SubscriptionKey, kind: ItemKind) -> bool {
+    fn overflow(&self, state: &mut State, subscription: SubscriptionKey, kind: ItemKind) {
         let position = |kind: &ItemKind| match kind {
             ItemKind::Frame(first, _) | ItemKind::Frames { first, .. } => Some(before(*first)),
             ItemKind::Evicted(position) => Some(*position),
             ItemKind::Ephemeral(_) => None,
         };
         let Some(newest) = position(&kind) else {
-            count(&mut state.skipped, subscription);
-            return false;
+            return count(&mut state.skipped, subscription);
         };
         let conflated = state.waiting.take().and_then(|waiting| waiting.oldest());
         let queued = state.items.iter().find_map(|item| position(&item.kind));
@@ -152,7 +232,6 @@ impl Queue {
         // What is conflated may be newer than what comes now: frames are held for a moment.
         state.behind = Some(oldest.map_or(newest, |oldest| oldest.min(newest)));
         self.wake.wake();
-        false
     }
 
     /// Adds a change for a subscription that conflates. Returns whether it was taken: not if the client is behind.
@@ -175,7 +254,8 @@ impl Queue {
         // Reducing goes through all that waits, so it has to make room for a while.
         let enough = self.bytes_max / 4 * 3;
         if state.held() > self.bytes_max && !(state.reduce() && state.held() <= enough) {
-            return self.overflow(&mut state, subscription, ItemKind::Evicted(before(at)));
+            self.overflow(&mut state, subscription, ItemKind::Evicted(before(at)));
+            return false;
         }
         drop(state);
         if wake {
@@ -196,6 +276,7 @@ impl Queue {
     pub fn take(&self, bytes_max: usize) -> Taken {
         let mut state = self.state.lock();
         let mut taken = Taken {
+            told: std::mem::take(&mut state.told),
             behind: state.behind,
             skipped: std::mem::take(&mut state.skipped),
             closing: state.closing.clone(),
@@ -221,13 +302,17 @@ impl Queue {
     /// Ready when there may be something to take. One task waits at a time.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.wake.register(cx.waker());
+        if self.is_idle() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Whether the session has nothing to take.
+    fn is_idle(&self) -> bool {
         let state = self.state.lock();
-        let idle = state.items.is_empty()
+        state.items.is_empty()
             && state.behind.is_none()
             && state.skipped.is_empty()
             && state.closing.is_none()
-            && state.waiting.as_ref().is_none_or(|waiting| !waiting.has_news());
-        if idle { Poll::Pending } else { Poll::Ready(()) }
+            && state.waiting.as_ref().is_none_or(|waiting| !waiting.has_news())
     }
 
     /// Drops what waits for a subscription that has ended.
@@ -236,6 +321,7 @@ impl Queue {
         state.items.retain(|item| item.subscription != subscription);
         state.bytes = state.items.iter().map(|item| item.kind.bytes()).sum();
         state.skipped.retain(|(key, _)| *key != subscription);
+        state.told.retain(|(key, _)| *key != subscription);
         if let Some(waiting) = &mut state.waiting {
             waiting.remove(subscription);
         }
@@ -277,6 +363,37 @@ impl State {
     }
 }
 
+/// What a flush writes: one frame in most cases.
+enum Frames {
+    None,
+    One(Bytes),
+    Many(Vec<Bytes>),
+}
+
+impl Frames {
+    fn add(&mut self, frame: Bytes) {
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::One(frame),
+            Self::One(first) => Self::Many(vec![first, frame]),
+            Self::Many(mut frames) => {
+                frames.push(frame);
+                Self::Many(frames)
+            }
+        };
+    }
+}
+
+/// Most sessions have one or two subscriptions: a vector is the smallest map.
+fn note(told: &mut Vec<(SubscriptionKey, Position)>, subscription: SubscriptionKey, position: Position) {
+    match told.binary_search_by_key(&subscription, |(key, _)| *key) {
+        Ok(at) => told[at].1 = position,
+        Err(at) => {
+            told.reserve_exact(1);
+            told.insert(at, (subscription, position));
+        }
+    }
+}
+
 fn before(position: Position) -> Position {
     Position { epoch: position.epoch, offset: Offset(position.offset.0.saturating_sub(1)) }
 }
@@ -289,44 +406,4 @@ fn count(skipped: &mut Vec<(SubscriptionKey, u64)>, subscription: SubscriptionKe
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: SubscriptionKey = SubscriptionKey(1);
-
-    fn frame(offset: u64, bytes: usize) -> ItemKind {
-        ItemKind::Frame(Position::new(1, offset), vec![0; bytes].into())
-    }
-
-    #[test]
-    fn a_full_queue_is_dropped_and_says_where_it_began() {
-        let queue = Queue::new(1000);
-        assert!(queue.push(A, frame(5, 300)));
-        assert!(queue.push(A, frame(6, 300)));
-        assert!(!queue.push(A, frame(7, 900)));
-        assert!(!queue.push(A, frame(8, 1)), "nothing is queued while the client is behind");
-        let taken = queue.take(usize::MAX);
-        assert!(taken.items.is_empty());
-        assert_eq!(taken.behind, Some(Position::new(1, 4)));
-    }
-
-    #[test]
-    fn ephemeral_frames_never_put_a_client_behind() {
-        let queue = Queue::new(500);
-        assert!(queue.push(A, frame(5, 300)));
-        assert!(!queue.push(A, ItemKind::Ephemeral(vec![0; 300].into())));
-        let taken = queue.take(usize::MAX);
-        assert_eq!((taken.items.len(), taken.behind, taken.skipped), (1, None, vec![(A, 1)]));
-    }
-
-    #[test]
-    fn take_gives_no_more_than_asked_for_and_keeps_count() {
-        let queue = Queue::new(100_000);
-        for offset in 1..=10 {
-            queue.push(A, frame(offset, 1000));
-        }
-        assert_eq!(queue.take(1500).items.len(), 2);
-        assert_eq!(queue.take(usize::MAX).items.len(), 8);
-        assert_eq!(queue.status(), (0, false));
-    }
-}
+mod tests;

@@ -2,17 +2,23 @@
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice, Result};
+use std::net::Shutdown;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
+
+use crate::hub::{Lane, advance};
 
 /// Frames that go out with one call.
 const SLICES_MAX: usize = 64;
@@ -23,14 +29,16 @@ const DRAINS_MAX: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) enum Io {
-    Tcp(TcpStream),
+    /// With the half that the hub may write to.
+    Tcp(OwnedReadHalf, Arc<Lane>),
     /// TLS, or a server of the user's own.
     Other(Box<TokioIo<Upgraded>>),
 }
 
 impl From<TcpStream> for Io {
     fn from(stream: TcpStream) -> Self {
-        Self::Tcp(stream)
+        let (read, write) = stream.into_split();
+        Self::Tcp(read, Arc::new(Lane::new(write)))
     }
 }
 
@@ -38,46 +46,60 @@ impl Io {
     /// With the bytes that were read beyond the handshake.
     pub(crate) fn of(upgraded: Upgraded) -> (Self, Bytes) {
         match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => (Self::Tcp(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => (Self::from(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => (Self::Other(Box::new(TokioIo::new(upgraded))), Bytes::new()),
         }
     }
 
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Tcp(read, _) => Pin::new(read).poll_read(cx, into),
             Self::Other(stream) => Pin::new(stream).poll_read(cx, into),
         }
     }
 
-    /// Writes frames from the `done`th on. Ready when all are written; they are taken out then.
+    /// What the hub may write to, where it is a plain TCP connection.
+    pub(crate) fn lane(&self) -> Option<&Arc<Lane>> {
+        match self {
+            Self::Tcp(_, lane) => Some(lane),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// Writes frames from the `done`th on, after what the hub has left half written. Ready when all are written; they are taken out then.
     pub(crate) fn poll_write_all(
         &mut self,
         cx: &mut Context<'_>,
         frames: &mut Vec<Bytes>,
         done: &mut usize,
     ) -> Poll<Result<()>> {
-        loop {
-            let written = match &frames[*done..] {
-                [] => break,
-                [one] => ready!(self.poll_write(cx, one))?,
-                many => {
-                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                    let count = many.len().min(SLICES_MAX);
-                    for (slice, frame) in slices.iter_mut().zip(many) {
-                        *slice = IoSlice::new(frame);
-                    }
-                    ready!(self.poll_write_vectored(cx, &slices[..count]))?
-                }
-            };
-            if written == 0 {
-                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+        if let Some(lane) = self.lane() {
+            // There is none while a frame of ours is half written.
+            let rest = lane.take_rest();
+            if !rest.is_empty() {
+                frames.splice(*done..*done, rest);
             }
-            advance(frames, done, written);
+        }
+        while *done < frames.len() {
+            let Poll::Ready(written) = self.poll_write_some(cx, &frames[*done..]) else {
+                self.set_busy(true);
+                return Poll::Pending;
+            };
+            match written? {
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                written => advance(frames, done, written),
+            }
         }
         frames.clear();
         *done = 0;
+        self.set_busy(false);
         self.poll_flush(cx)
+    }
+
+    fn set_busy(&self, busy: bool) {
+        if let Some(lane) = self.lane() {
+            lane.set_busy(busy);
+        }
     }
 
     /// Writes all frames, however slowly they are taken, as long as some of them is within `stall`.
@@ -105,24 +127,23 @@ impl Io {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Other(stream) => Pin::new(stream).poll_write(cx, bytes),
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, frames: &[Bytes]) -> Poll<Result<usize>> {
+        let stream = match self {
+            Self::Tcp(_, lane) => return lane.poll_write(cx, frames),
+            Self::Other(stream) => Pin::new(stream),
+        };
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = frames.len().min(SLICES_MAX);
+        for (slice, frame) in slices.iter_mut().zip(frames) {
+            *slice = IoSlice::new(frame);
         }
-    }
-
-    fn poll_write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Other(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        stream.poll_write_vectored(cx, &slices[..count])
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self {
             // A TCP stream has nothing to flush.
-            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Tcp(..) => Poll::Ready(Ok(())),
             Self::Other(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -155,7 +176,7 @@ impl Io {
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(_, lane) => Poll::Ready(SockRef::from(lane.stream()).shutdown(Shutdown::Write)),
             Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
@@ -164,17 +185,4 @@ impl Io {
 /// What of the frames is to be written: which is the first, and how much of it.
 fn left(frames: &[Bytes], done: usize) -> (usize, usize) {
     (done, frames.get(done).map_or(0, Bytes::len))
-}
-
-fn advance(frames: &mut [Bytes], done: &mut usize, mut written: usize) {
-    while let Some(frame) = frames.get_mut(*done) {
-        if written < frame.len() {
-            frame.advance(written);
-            return;
-        }
-        written -= frame.len();
-        // Given back at once: a large one is shared by many.
-        *frame = Bytes::new();
-        *done += 1;
-    }
 }

@@ -7,6 +7,7 @@ mod handshake;
 
 use std::future::poll_fn;
 use std::io::Result as IoResult;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
 pub(crate) use handshake::{NoUpgrade, Upgrade};
 
 use super::io::Io;
-use crate::hub::Closing;
+use crate::hub::{Closing, Lane};
 use crate::protocol::frame;
 use crate::protocol::frame::read::{Heard as Read, Reader, Violation};
 use crate::session::Limits;
@@ -106,6 +107,11 @@ impl Socket {
             ping
         });
         Self { io, reader, settings, ping, heard: Instant::now(), control: Vec::new(), control_done: 0 }
+    }
+
+    /// What the hub may write to, where it is a plain TCP connection.
+    pub(crate) fn lane(&self) -> Option<&Arc<Lane>> {
+        self.io.lane()
     }
 
     /// Has a frame written before anything else: a ping of the door's own. [`hear`](Self::hear) does it, too.

@@ -45,6 +45,7 @@ struct Conversation {
 impl Conversation {
     async fn run(mut self) {
         self.session.greet();
+        self.session.carried_by(self.socket.lane());
         let end = loop {
             if let Err(end) = self.turn().await {
                 break end;

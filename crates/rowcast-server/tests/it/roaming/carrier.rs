@@ -1,11 +1,11 @@
 //! The transports that a position can be carried to and from: one subscription over each, in the same words.
 
 use anyhow::{Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::message::{Position, PositionAt};
 use crate::client::sse::Refused;
-use crate::client::{Block, Heard, Message, Sse, WebSocket};
+use crate::client::{Block, Heard, Message, SocketIo, Sse, WebSocket};
 use crate::server::Server;
 
 /// What there is to choose from.
@@ -13,14 +13,16 @@ use crate::server::Server;
 pub(super) enum Wire {
     WebSocket,
     Sse,
+    SocketIo,
 }
 
-pub(super) const WIRES: [Wire; 2] = [Wire::WebSocket, Wire::Sse];
+pub(super) const WIRES: [Wire; 3] = [Wire::WebSocket, Wire::Sse, Wire::SocketIo];
 
 /// One connection with one subscription.
 pub(super) enum Carrier {
     WebSocket(Box<WebSocket>),
     Sse(Box<Sse>),
+    SocketIo(Box<SocketIo>),
 }
 
 impl Carrier {
@@ -29,13 +31,15 @@ impl Carrier {
         match wire {
             Wire::WebSocket => {
                 let Ok(mut socket) = WebSocket::open(server).await else { return Ok(None) };
-                let mut subscribe = json!({ "type": "subscribe", "id": "r", "channel": "table:items" });
-                match since {
-                    Some(position) => subscribe["since"] = json!(position.to_string()),
-                    None => subscribe["snapshot"] = json!(true),
-                }
+                let mut subscribe = subscription(since);
+                subscribe["type"] = json!("subscribe");
                 // Who is killed now does not hear it.
                 Ok(socket.say(subscribe).await.is_ok().then(|| Self::WebSocket(Box::new(socket))))
+            }
+            Wire::SocketIo => {
+                let Ok(mut client) = SocketIo::open(server).await else { return Ok(None) };
+                let said = client.emit("subscribe", subscription(since)).await;
+                Ok(said.is_ok().then(|| Self::SocketIo(Box::new(client))))
             }
             Wire::Sse => {
                 let mut query = vec![("channel", "table:items".to_owned())];
@@ -55,11 +59,13 @@ impl Carrier {
 
     /// The next message; `None` when the connection has ended. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Result<Option<Message>> {
+        let message = |heard| match heard {
+            Heard::Message(message) => Some(message),
+            Heard::Closed(_) => None,
+        };
         Ok(match self {
-            Self::WebSocket(socket) => match socket.hear().await? {
-                Heard::Message(message) => Some(message),
-                Heard::Closed(_) => None,
-            },
+            Self::WebSocket(socket) => message(socket.hear().await?),
+            Self::SocketIo(client) => message(client.hear().await?),
             Self::Sse(stream) => match stream.hear().await? {
                 Block::Message(message) => Some(message),
                 Block::Position(position) => Some(Message::Position(PositionAt { position })),
@@ -70,8 +76,22 @@ impl Carrier {
 
     /// Leaves with a word, where the transport has one. Dropping it leaves without.
     pub(super) async fn close(self) {
-        if let Self::WebSocket(mut socket) = self {
-            let _ = socket.send(tokio_tungstenite::tungstenite::Message::Close(None)).await;
+        match self {
+            Self::WebSocket(mut socket) => {
+                let _ = socket.send(tokio_tungstenite::tungstenite::Message::Close(None)).await;
+            }
+            Self::SocketIo(client) => client.close().await,
+            Self::Sse(_) => {}
         }
     }
+}
+
+/// Without the type that a message has.
+fn subscription(since: Option<Position>) -> Value {
+    let mut subscribe = json!({ "id": "r", "channel": "table:items" });
+    match since {
+        Some(position) => subscribe["since"] = json!(position.to_string()),
+        None => subscribe["snapshot"] = json!(true),
+    }
+    subscribe
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::exchange::{Exchange, Farewell, Next, Over, Tick};
 use super::handshake::Handshake;
 use super::{End, Heard};
-use crate::hub::Closing;
+use crate::hub::{Closing, Lane};
 use crate::protocol::engineio::{BINARY_MESSAGE, Eio, Packet, encode_base64};
 use crate::protocol::frame::{self, Opcode};
 use crate::transport::socket::Socket;
@@ -91,6 +91,11 @@ impl Peer {
                 }
             }
         }
+    }
+
+    /// What the hub may write to: a WebSocket on a plain TCP connection, once everything older is written.
+    pub(in crate::transport) fn lane(&self) -> Option<&Arc<Lane>> {
+        self.socket.as_ref().filter(|socket| socket.queued() == 0)?.lane()
     }
 
     /// Says all of it: frames of RFC 6455 with one message each, `4…` as text or binary (version 3: with its type in front). While the

@@ -95,6 +95,9 @@ impl Connection {
             sent?;
         }
         let reading = self.can_receive();
+        if let Some(native) = &mut self.native {
+            native.carried_by(peer.lane());
+        }
         tokio::select! {
             heard = peer.hear(reading) => {
                 self.hear(heard?)?;

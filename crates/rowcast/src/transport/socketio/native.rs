@@ -19,6 +19,7 @@ use super::records::Followed;
 use super::recovery::{Plan, Recovery};
 use super::settings::What;
 use crate::event::Position;
+use crate::hub::Lane;
 use crate::protocol::engineio::Eio;
 use crate::protocol::socketio::ROOT;
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe, frame};
@@ -333,6 +334,15 @@ impl Native {
         if let Some(n) = self.owed.iter().position(|owed| owed.what == *about) {
             answer(self.owed.swap_remove(n).id, told, out);
         }
+    }
+
+    /// Lets the hub write to the client's connection by itself, while all that it has goes out as it is and nothing follows from it.
+    pub(super) fn carried_by(&mut self, lane: Option<&Arc<Lane>>) {
+        let as_it_is = self.owed.is_empty()
+            && self.frames.is_empty()
+            && self.recovery.as_ref().is_none_or(Recovery::is_sure)
+            && self.pushes.iter().all(Pushed::is_as_it_is);
+        self.session.carried_by(lane.filter(|_| as_it_is));
     }
 
     /// Waits for what the database has for the client. Dropping the future loses nothing.

@@ -60,6 +60,11 @@ impl Pushed {
         Some(subscribe)
     }
 
+    /// Whether none of the session's messages is shown in another way.
+    pub(super) fn is_as_it_is(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
     /// What a message of the session is to the client; `None` for one that is not of this push.
     ///
     /// `recovers` says that the client keeps positions: then it has to get one, or nothing that it would take for one.

@@ -186,6 +186,11 @@ impl Recovery {
         self.untold = true;
     }
 
+    /// Whether no word is wanted, whatever is told next.
+    pub(super) fn is_sure(&self) -> bool {
+        !self.shared && !self.doubts()
+    }
+
     /// Whether a word is wanted.
     pub(super) fn doubts(&self) -> bool {
         self.mixed && !self.follows.is_empty() && (!self.sure || (self.shared && self.untold))
