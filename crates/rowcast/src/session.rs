@@ -447,7 +447,7 @@ impl Session {
         let taken = self.connected.queue.take(TAKE_BYTES);
         for (key, position) in taken.told {
             if let Some(subscription) = self.subscriptions.get_mut(&key) {
-                subscription.reached = Some(position);
+                subscription.reached = subscription.reached.max(Some(position));
             }
         }
         out.reserve(taken.items.len());

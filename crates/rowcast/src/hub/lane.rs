@@ -3,22 +3,23 @@
 //! One of the two writes at a time. The task lends the connection when it goes to sleep and takes it back before it writes; what the hub
 //! could not write to its end is left for the task. So a frame costs a system call, and no task is woken for it.
 
-use std::io::{IoSlice, Result};
+use std::io::{ErrorKind, IoSlice, Result};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use parking_lot::{Mutex, MutexGuard};
+use socket2::SockRef;
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 
 /// Frames that go out with one call.
 const SLICES_MAX: usize = 64;
 
-/// The writing half of a TCP connection.
+/// A TCP connection.
 #[derive(Debug)]
 pub struct Lane {
-    stream: OwnedWriteHalf,
     state: Mutex<State>,
+    stream: TcpStream,
 }
 
 #[derive(Debug, Default)]
@@ -34,19 +35,19 @@ struct State {
 /// The right to write to a connection that was lent.
 #[derive(Debug)]
 pub(super) struct Lent<'l> {
-    stream: &'l OwnedWriteHalf,
+    stream: &'l TcpStream,
     state: MutexGuard<'l, State>,
 }
 
 impl Lane {
     /// A connection that is not lent.
-    pub fn new(stream: OwnedWriteHalf) -> Self {
-        Self { stream, state: Mutex::default() }
+    pub fn new(stream: TcpStream) -> Self {
+        Self { state: Mutex::default(), stream }
     }
 
     /// The connection.
     pub fn stream(&self) -> &TcpStream {
-        self.stream.as_ref()
+        &self.stream
     }
 
     /// Lends the connection to the hub, unless something is half written.
@@ -72,12 +73,24 @@ impl Lane {
         self.state.lock().busy = busy;
     }
 
+    /// Reads, as the task.
+    pub fn poll_read(&self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read_buf(into) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(|_| ())),
+            }
+        }
+    }
+
     /// Writes some of these, as the task.
     pub fn poll_write(&self, cx: &mut Context<'_>, frames: &[Bytes]) -> Poll<Result<usize>> {
         loop {
-            ready!(self.stream().poll_write_ready(cx))?;
-            match try_write(&self.stream, frames) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            ready!(self.stream.poll_write_ready(cx))?;
+            let written = self.stream.try_io(Interest::WRITABLE, || send(&self.stream, frames));
+            match written {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
         }
@@ -96,7 +109,7 @@ impl Lent<'_> {
         let mut done = 0;
         while done < frames.len() {
             // An error is left for the task to find.
-            let Ok(written @ 1..) = try_write(self.stream, &frames[done..]) else {
+            let Ok(written @ 1..) = send(self.stream, &frames[done..]) else {
                 frames.drain(..done);
                 (self.state.rest, self.state.lent) = (frames, false);
                 return false;
@@ -109,7 +122,7 @@ impl Lent<'_> {
     /// The same for a single one, which takes no memory.
     pub(super) fn write_one(&mut self, mut frame: Bytes) -> bool {
         while !frame.is_empty() {
-            let Ok(written @ 1..) = self.stream.try_write(&frame) else {
+            let Ok(written @ 1..) = send(self.stream, std::slice::from_ref(&frame)) else {
                 (self.state.rest, self.state.lent) = (vec![frame], false);
                 return false;
             };
@@ -119,16 +132,18 @@ impl Lent<'_> {
     }
 }
 
-fn try_write(stream: &OwnedWriteHalf, frames: &[Bytes]) -> Result<usize> {
+/// Gives the kernel what it takes at once. Asks the connection itself, whose state with the runtime is in no cache.
+fn send(stream: &TcpStream, frames: &[Bytes]) -> Result<usize> {
+    let socket = SockRef::from(stream);
     match frames {
-        [one] => stream.try_write(one),
+        [one] => socket.send(one),
         many => {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = many.len().min(SLICES_MAX);
             for (slice, frame) in slices.iter_mut().zip(many) {
                 *slice = IoSlice::new(frame);
             }
-            stream.try_write_vectored(&slices[..count])
+            socket.send_vectored(&slices[..count])
         }
     }
 }
@@ -151,22 +166,19 @@ pub fn advance(frames: &mut [Bytes], done: &mut usize, mut written: usize) {
 mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
-    use tokio::net::tcp::OwnedReadHalf;
 
     use super::*;
 
-    async fn pair() -> (OwnedReadHalf, Lane, TcpStream) {
+    async fn pair() -> (Lane, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let there = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
         let (here, _) = listener.accept().await.expect("a client");
-        let (read, write) = here.into_split();
-        write.writable().await.expect("it can be written to");
-        (read, Lane::new(write), there)
+        (Lane::new(here), there)
     }
 
     #[tokio::test]
     async fn only_what_is_lent_is_written_to() {
-        let (_read, lane, mut there) = pair().await;
+        let (lane, mut there) = pair().await;
         assert!(lane.lent().is_none());
         lane.lend();
         assert!(lane.lent().expect("lent").write(vec!["one ".into(), "two ".into()]));
@@ -183,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_client_does_not_take_is_left_for_the_task() {
-        let (_read, lane, mut there) = pair().await;
+        let (lane, mut there) = pair().await;
         lane.lend();
         let frames: Vec<Bytes> = (0..1000_u32).map(|n| vec![n as u8; 64 << 10].into()).collect();
         assert!(!lane.lent().expect("lent").write(frames));

@@ -15,9 +15,6 @@ use super::conflate::{Conflated, Flush, Part, Waiting};
 use super::lane::Lane;
 use crate::event::{Offset, Position};
 
-/// Places for items that an idle queue keeps.
-const ITEMS_KEPT: usize = 4;
-
 /// Names a subscription within its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubscriptionKey(pub u32);
@@ -83,11 +80,22 @@ pub(super) enum Pushed {
     First,
 }
 
+/// What a frame's way passes through, small and in one place: most clients' queues are in no cache when their turn comes.
 #[derive(Debug, Default)]
 struct State {
-    items: VecDeque<Item>,
+    /// The first of them, which in most cases is the only one.
+    first: Option<Item>,
+    more: VecDeque<Item>,
     bytes: usize,
-    /// Up to where the hub has written by itself, by subscription, in the order of the keys.
+    /// Up to where the hub has written by itself, for the subscription of the last frame.
+    told: Option<(SubscriptionKey, Position)>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most queues never have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// As `State::told`, for further subscriptions, in the order of their keys.
     told: Vec<(SubscriptionKey, Position)>,
     /// What waits on subscriptions that conflate, where there are any.
     waiting: Option<Box<Waiting>>,
@@ -144,7 +152,7 @@ impl Queue {
     /// Adds a frame or an eviction.
     pub(super) fn push(&self, subscription: SubscriptionKey, kind: ItemKind) -> Pushed {
         let mut state = self.state.lock();
-        if state.behind.is_some() {
+        if state.is_behind() {
             return Pushed::Dropped;
         }
         let (bytes, kind) = (kind.bytes(), state.with_conflated(subscription, kind));
@@ -152,9 +160,7 @@ impl Queue {
             self.overflow(&mut state, subscription, kind);
             return Pushed::Dropped;
         }
-        state.bytes += bytes;
-        let first = state.items.is_empty();
-        state.items.push_back(Item { subscription, kind });
+        let first = state.push_back(Item { subscription, kind });
         drop(state);
         match first {
             true if self.lane.get().is_some() => Pushed::First,
@@ -169,45 +175,18 @@ impl Queue {
     /// Writes what waits, if the connection is lent; wakes the session otherwise, and for whatever the hub cannot do.
     pub(super) fn flush(&self) {
         let written = self.lane.get().and_then(|lane| lane.lent()).is_some_and(|mut lent| {
+            let (frames, idle) = self.state.lock().take_frames();
             // Nothing is locked but the right to write while the kernel is at work.
-            match self.take_frames() {
+            let written = match frames {
                 Frames::None => true,
                 Frames::One(frame) => lent.write_one(frame),
                 Frames::Many(frames) => lent.write(frames),
-            }
+            };
+            written && idle
         });
-        if !written || !self.is_idle() {
+        if !written {
             self.wake.wake();
         }
-    }
-
-    /// Takes the frames at the head of the queue, as told.
-    fn take_frames(&self) -> Frames {
-        let state = &mut *self.state.lock();
-        if state.behind.is_some() || !state.skipped.is_empty() || state.closing.is_some() {
-            return Frames::None;
-        }
-        let mut frames = Frames::None;
-        while let Some(item) = state.items.pop_front() {
-            let size = item.kind.bytes();
-            match item.kind {
-                ItemKind::Frame(last, bytes) | ItemKind::Frames { last, bytes, .. } => {
-                    note(&mut state.told, item.subscription, last);
-                    frames.add(bytes);
-                }
-                ItemKind::Ephemeral(bytes) => frames.add(bytes),
-                ItemKind::Evicted(_) => {
-                    state.items.push_front(item);
-                    break;
-                }
-            }
-            state.bytes -= size;
-        }
-        // What a burst has taken is given back.
-        if state.items.is_empty() && state.items.capacity() > ITEMS_KEPT {
-            state.items = VecDeque::new();
-        }
-        frames
     }
 
     /// An ephemeral frame is dropped and counted; anything else puts the session behind.
@@ -218,19 +197,20 @@ impl Queue {
             ItemKind::Ephemeral(_) => None,
         };
         let Some(newest) = position(&kind) else {
-            return count(&mut state.skipped, subscription);
+            return count(&mut state.rare().skipped, subscription);
         };
-        let conflated = state.waiting.take().and_then(|waiting| waiting.oldest());
-        let queued = state.items.iter().find_map(|item| position(&item.kind));
+        let items = state.take_items();
+        let rare = state.rare();
+        let conflated = rare.waiting.take().and_then(|waiting| waiting.oldest());
+        let queued = items.iter().find_map(|item| position(&item.kind));
         let oldest = [conflated.map(before), queued].into_iter().flatten().min();
-        for item in state.items.drain(..) {
+        for item in items {
             if let ItemKind::Ephemeral(_) = item.kind {
-                count(&mut state.skipped, item.subscription);
+                count(&mut rare.skipped, item.subscription);
             }
         }
-        state.bytes = 0;
         // What is conflated may be newer than what comes now: frames are held for a moment.
-        state.behind = Some(oldest.map_or(newest, |oldest| oldest.min(newest)));
+        rare.behind = Some(oldest.map_or(newest, |oldest| oldest.min(newest)));
         self.wake.wake();
     }
 
@@ -247,10 +227,10 @@ impl Queue {
 
     fn wait(&self, subscription: SubscriptionKey, at: Position, add: impl FnOnce(&mut Waiting) -> bool) -> bool {
         let mut state = self.state.lock();
-        if state.behind.is_some() {
+        if state.is_behind() {
             return false;
         }
-        let wake = add(state.waiting.get_or_insert_default());
+        let wake = add(state.rare().waiting.get_or_insert_default());
         // Reducing goes through all that waits, so it has to make room for a while.
         let enough = self.bytes_max / 4 * 3;
         if state.held() > self.bytes_max && !(state.reduce() && state.held() <= enough) {
@@ -269,97 +249,187 @@ impl Queue {
         &self,
         is_due: impl FnMut(SubscriptionKey, &Conflated) -> bool,
     ) -> Vec<(SubscriptionKey, Flush)> {
-        self.state.lock().waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.take(is_due))
+        self.state.lock().waiting().map_or_else(Vec::new, |waiting| waiting.take(is_due))
     }
 
     /// Takes up to about `bytes_max` bytes of what is there; never waits.
     pub fn take(&self, bytes_max: usize) -> Taken {
-        let mut state = self.state.lock();
-        let mut taken = Taken {
-            told: std::mem::take(&mut state.told),
-            behind: state.behind,
-            skipped: std::mem::take(&mut state.skipped),
-            closing: state.closing.clone(),
-            items: VecDeque::new(),
-        };
+        let state = &mut *self.state.lock();
+        let mut taken = Taken::default();
+        taken.told.extend(state.told.take());
+        if let Some(rare) = &mut state.rare {
+            taken.told.append(&mut rare.told);
+            (taken.behind, taken.closing) = (rare.behind, rare.closing.clone());
+            taken.skipped = std::mem::take(&mut rare.skipped);
+        }
         // The usual case. It also gives the memory back that a burst has taken.
         if state.bytes <= bytes_max {
-            state.bytes = 0;
-            taken.items = std::mem::take(&mut state.items);
+            taken.items = state.take_items();
             return taken;
         }
         let mut bytes = 0;
         while bytes < bytes_max
-            && let Some(item) = state.items.pop_front()
+            && let Some(item) = state.pop_front()
         {
             bytes += item.kind.bytes();
             taken.items.push_back(item);
         }
-        state.bytes -= bytes;
         taken
     }
 
     /// Ready when there may be something to take. One task waits at a time.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.wake.register(cx.waker());
-        if self.is_idle() { Poll::Pending } else { Poll::Ready(()) }
-    }
-
-    /// Whether the session has nothing to take.
-    fn is_idle(&self) -> bool {
-        let state = self.state.lock();
-        state.items.is_empty()
-            && state.behind.is_none()
-            && state.skipped.is_empty()
-            && state.closing.is_none()
-            && state.waiting.as_ref().is_none_or(|waiting| !waiting.has_news())
+        if self.state.lock().is_idle() { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Drops what waits for a subscription that has ended.
     pub fn forget(&self, subscription: SubscriptionKey) {
-        let mut state = self.state.lock();
-        state.items.retain(|item| item.subscription != subscription);
-        state.bytes = state.items.iter().map(|item| item.kind.bytes()).sum();
-        state.skipped.retain(|(key, _)| *key != subscription);
-        state.told.retain(|(key, _)| *key != subscription);
-        if let Some(waiting) = &mut state.waiting {
-            waiting.remove(subscription);
+        let state = &mut *self.state.lock();
+        for item in state.take_items() {
+            if item.subscription != subscription {
+                state.push_back(item);
+            }
+        }
+        state.told = state.told.filter(|(key, _)| *key != subscription);
+        if let Some(rare) = &mut state.rare {
+            rare.skipped.retain(|(key, _)| *key != subscription);
+            rare.told.retain(|(key, _)| *key != subscription);
+            if let Some(waiting) = &mut rare.waiting {
+                waiting.remove(subscription);
+            }
         }
     }
 
     /// Takes frames again: of those subscriptions that join from now on.
     pub(super) fn begin_anew(&self) {
-        self.state.lock().behind = None;
+        if let Some(rare) = &mut self.state.lock().rare {
+            rare.behind = None;
+        }
     }
 
     /// Asks the session to say goodbye.
     pub fn close(&self, closing: Closing) {
-        self.state.lock().closing.get_or_insert(closing);
+        self.state.lock().rare().closing.get_or_insert(closing);
         self.wake.wake();
     }
 
     /// Bytes that wait, and whether the client is behind.
     pub fn status(&self) -> (usize, bool) {
         let state = self.state.lock();
-        (state.held(), state.behind.is_some())
+        (state.held(), state.is_behind())
     }
 }
 
 impl State {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn waiting(&mut self) -> Option<&mut Waiting> {
+        self.rare.as_mut()?.waiting.as_deref_mut()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.behind.is_some())
+    }
+
+    /// Whether the session has nothing to take.
+    fn is_idle(&self) -> bool {
+        self.first.is_none() && self.rare.as_ref().is_none_or(|rare| rare.is_idle())
+    }
+
     /// Bytes of all that waits.
     fn held(&self) -> usize {
-        self.bytes + self.waiting.as_ref().map_or(0, |waiting| waiting.bytes())
+        let waiting = self.rare.as_ref().and_then(|rare| rare.waiting.as_ref());
+        self.bytes + waiting.map_or(0, |waiting| waiting.bytes())
     }
 
     fn reduce(&mut self) -> bool {
-        self.waiting.as_mut().is_some_and(|waiting| waiting.reduce())
+        self.waiting().is_some_and(Waiting::reduce)
+    }
+
+    /// Returns whether it is the first.
+    fn push_back(&mut self, item: Item) -> bool {
+        self.bytes += item.kind.bytes();
+        let first = self.first.is_none();
+        match first {
+            true => self.first = Some(item),
+            false => self.more.push_back(item),
+        }
+        first
+    }
+
+    fn pop_front(&mut self) -> Option<Item> {
+        let item = self.first.take()?;
+        self.first = self.more.pop_front();
+        self.bytes -= item.kind.bytes();
+        Some(item)
+    }
+
+    fn take_items(&mut self) -> VecDeque<Item> {
+        self.bytes = 0;
+        let mut items = std::mem::take(&mut self.more);
+        if let Some(first) = self.first.take() {
+            items.push_front(first);
+        }
+        items
+    }
+
+    /// Takes the frames at the head of the queue, as told; and whether the session has nothing more to take.
+    fn take_frames(&mut self) -> (Frames, bool) {
+        let mut frames = Frames::None;
+        if self.rare.as_ref().is_some_and(|rare| !rare.is_idle()) {
+            return (frames, false);
+        }
+        while let Some(item) = self.first.take_if(|item| !matches!(item.kind, ItemKind::Evicted(_))) {
+            self.first = self.more.pop_front();
+            self.bytes -= item.kind.bytes();
+            match item.kind {
+                ItemKind::Frame(last, bytes) | ItemKind::Frames { last, bytes, .. } => {
+                    self.note(item.subscription, last);
+                    frames.add(bytes);
+                }
+                ItemKind::Ephemeral(bytes) => frames.add(bytes),
+                ItemKind::Evicted(_) => {}
+            }
+        }
+        if self.first.is_none() && self.more.capacity() > 0 {
+            // What a burst has taken is given back.
+            self.more = VecDeque::new();
+        }
+        (frames, self.first.is_none())
+    }
+
+    /// A subscription was told of everything up to here.
+    fn note(&mut self, subscription: SubscriptionKey, position: Position) {
+        match self.told.replace((subscription, position)) {
+            Some((other, its)) if other != subscription => {
+                let told = &mut self.rare().told;
+                match told.binary_search_by_key(&other, |(key, _)| *key) {
+                    Ok(at) => told[at].1 = its,
+                    Err(at) => told.insert(at, (other, its)),
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A subscription that is evicted reads the log from before what it has not been told.
     fn with_conflated(&mut self, subscription: SubscriptionKey, kind: ItemKind) -> ItemKind {
-        let (ItemKind::Evicted(position), Some(waiting)) = (&kind, &mut self.waiting) else { return kind };
-        let oldest = waiting.remove(subscription).map_or(*position, before);
-        ItemKind::Evicted(oldest.min(*position))
+        let ItemKind::Evicted(position) = kind else { return kind };
+        let oldest = self.waiting().and_then(|waiting| waiting.remove(subscription)).map_or(position, before);
+        ItemKind::Evicted(oldest.min(position))
+    }
+}
+
+impl Rare {
+    /// Whether the session has nothing to do with it.
+    fn is_idle(&self) -> bool {
+        self.behind.is_none()
+            && self.skipped.is_empty()
+            && self.closing.is_none()
+            && self.waiting.as_ref().is_none_or(|waiting| !waiting.has_news())
     }
 }
 
@@ -380,17 +450,6 @@ impl Frames {
                 Self::Many(frames)
             }
         };
-    }
-}
-
-/// Most sessions have one or two subscriptions: a vector is the smallest map.
-fn note(told: &mut Vec<(SubscriptionKey, Position)>, subscription: SubscriptionKey, position: Position) {
-    match told.binary_search_by_key(&subscription, |(key, _)| *key) {
-        Ok(at) => told[at].1 = position,
-        Err(at) => {
-            told.reserve_exact(1);
-            told.insert(at, (subscription, position));
-        }
     }
 }
 

@@ -15,7 +15,6 @@ use hyper_util::server::conn::auto::upgrade::downcast;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
 
 use crate::hub::{Lane, advance};
@@ -29,16 +28,15 @@ const DRAINS_MAX: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) enum Io {
-    /// With the half that the hub may write to.
-    Tcp(OwnedReadHalf, Arc<Lane>),
+    /// The hub may write to it, too.
+    Tcp(Arc<Lane>),
     /// TLS, or a server of the user's own.
     Other(Box<TokioIo<Upgraded>>),
 }
 
 impl From<TcpStream> for Io {
     fn from(stream: TcpStream) -> Self {
-        let (read, write) = stream.into_split();
-        Self::Tcp(read, Arc::new(Lane::new(write)))
+        Self::Tcp(Arc::new(Lane::new(stream)))
     }
 }
 
@@ -53,7 +51,7 @@ impl Io {
 
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         match self {
-            Self::Tcp(read, _) => Pin::new(read).poll_read(cx, into),
+            Self::Tcp(lane) => lane.poll_read(cx, into),
             Self::Other(stream) => Pin::new(stream).poll_read(cx, into),
         }
     }
@@ -61,7 +59,7 @@ impl Io {
     /// What the hub may write to, where it is a plain TCP connection.
     pub(crate) fn lane(&self) -> Option<&Arc<Lane>> {
         match self {
-            Self::Tcp(_, lane) => Some(lane),
+            Self::Tcp(lane) => Some(lane),
             Self::Other(_) => None,
         }
     }
@@ -129,7 +127,7 @@ impl Io {
 
     fn poll_write_some(&mut self, cx: &mut Context<'_>, frames: &[Bytes]) -> Poll<Result<usize>> {
         let stream = match self {
-            Self::Tcp(_, lane) => return lane.poll_write(cx, frames),
+            Self::Tcp(lane) => return lane.poll_write(cx, frames),
             Self::Other(stream) => Pin::new(stream),
         };
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -143,7 +141,7 @@ impl Io {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self {
             // A TCP stream has nothing to flush.
-            Self::Tcp(..) => Poll::Ready(Ok(())),
+            Self::Tcp(_) => Poll::Ready(Ok(())),
             Self::Other(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -176,7 +174,7 @@ impl Io {
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self {
-            Self::Tcp(_, lane) => Poll::Ready(SockRef::from(lane.stream()).shutdown(Shutdown::Write)),
+            Self::Tcp(lane) => Poll::Ready(SockRef::from(lane.stream()).shutdown(Shutdown::Write)),
             Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
