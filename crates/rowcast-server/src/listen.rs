@@ -260,10 +260,17 @@ impl Entrance {
 
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, inside: Inside) {
         // hyper's own timeout begins once it knows the version; who never says it would stay for ever.
-        let Ok(Ok(Some(first))) = timeout(self.handshake, first_bytes(&stream)).await else { return };
-        if stream::is_stream(&first) {
-            return self.serve_stream(stream, peer, inside).await;
+        let Ok(Ok(Some(first))) = Box::pin(timeout(self.handshake, first_bytes(&stream))).await else { return };
+        let is_stream = stream::is_stream(&first);
+        drop(first);
+        // In boxes: the one is much larger than the other, and both stay for long.
+        match is_stream {
+            true => Box::pin(self.serve_stream(stream, peer, inside)).await,
+            false => Box::pin(self.serve_http(stream, peer, inside)).await,
         }
+    }
+
+    async fn serve_http(&self, stream: TcpStream, peer: SocketAddr, inside: Inside) {
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));

@@ -11,6 +11,7 @@ pub(crate) mod moments;
 pub(crate) mod name;
 pub(crate) mod outbox;
 pub(crate) mod value;
+pub(crate) mod watch;
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub struct SqliteSettings {
     pub create: bool,
     /// Switches the database to write-ahead logging where it is not. Otherwise another journal mode is an error.
     pub switch_to_wal: bool,
-    /// How often the file is looked at while something happens.
+    /// How often the file is looked at while something happens. Where the kernel tells of writes (Linux), a first one is read at once.
     pub poll_active: Duration,
     /// How often it is looked at while nothing happens.
     pub poll_idle: Duration,

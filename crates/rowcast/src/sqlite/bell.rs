@@ -1,4 +1,4 @@
-//! Wakes the reader of a database when something in this process has written to it.
+//! Wakes the reader of a database when something in this process has written to it, or any program writes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,20 @@ use parking_lot::{Condvar, Mutex};
 /// What a reader waits for. A ring that nobody waits for is kept for the next wait.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
-    rung: Mutex<bool>,
+    rung: Mutex<Rung>,
     heard: Condvar,
+}
+
+/// What a reader is woken for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rung {
+    /// The time is over.
+    #[default]
+    No,
+    /// Something is being written; it may not be committed yet.
+    Stirred,
+    /// Something was committed, or is wanted.
+    Written,
 }
 
 static BELLS: LazyLock<Mutex<HashMap<PathBuf, Vec<Weak<Bell>>>>> = LazyLock::new(Mutex::default);
@@ -35,17 +47,23 @@ impl Bell {
 
     /// Wakes who waits.
     pub(crate) fn ring(&self) {
-        *self.rung.lock() = true;
+        *self.rung.lock() = Rung::Written;
         self.heard.notify_all();
     }
 
-    /// Returns when the bell has been rung since the last wait, or after `longest`.
-    pub(crate) fn wait(&self, longest: Duration) {
+    /// Wakes who waits for hints.
+    pub(crate) fn stir(&self) {
         let mut rung = self.rung.lock();
-        if !*rung {
-            self.heard.wait_for(&mut rung, longest);
-        }
-        *rung = false;
+        *rung = Rung::Stirred.max(*rung);
+        self.heard.notify_all();
+    }
+
+    /// Returns when the bell has been rung since the last wait, or after `longest`; for a hint at once only if `hints`.
+    pub(crate) fn wait(&self, longest: Duration, hints: bool) -> Rung {
+        let mut rung = self.rung.lock();
+        let wakes = |rung: &mut Rung| *rung == Rung::No || (*rung == Rung::Stirred && !hints);
+        self.heard.wait_while_for(&mut rung, wakes, longest);
+        std::mem::take(&mut *rung)
     }
 }
 
@@ -58,6 +76,6 @@ mod tests {
         let bell = Arc::new(Bell::default());
         bell.hang(Path::new("/nowhere/bell"));
         ring(Path::new("/nowhere/bell"));
-        bell.wait(Duration::from_secs(3600));
+        assert_eq!(bell.wait(Duration::from_secs(3600), false), Rung::Written);
     }
 }

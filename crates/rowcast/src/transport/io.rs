@@ -106,9 +106,14 @@ impl Io {
     pub(crate) async fn write_all(&mut self, frames: &mut Vec<Bytes>, stall: Duration) -> Result<()> {
         let mut done = 0;
         // The usual case: the kernel takes all of it at once, and no timer is set.
-        if let Poll::Ready(written) = poll_fn(|cx| Poll::Ready(self.poll_write_all(cx, frames, &mut done))).await {
-            return written;
+        match poll_fn(|cx| Poll::Ready(self.poll_write_all(cx, frames, &mut done))).await {
+            Poll::Ready(written) => written,
+            // In a box: most connections never need the room.
+            Poll::Pending => Box::pin(self.write_slowly(frames, done, stall)).await,
         }
+    }
+
+    async fn write_slowly(&mut self, frames: &mut Vec<Bytes>, mut done: usize, stall: Duration) -> Result<()> {
         loop {
             let before = left(frames, done);
             let writing = poll_fn(|cx| match self.poll_write_all(cx, frames, &mut done) {

@@ -204,7 +204,8 @@ impl Socket {
     pub(crate) async fn send(&mut self, frames: &mut Vec<Bytes>) -> Result<(), End> {
         if !self.control.is_empty() {
             // What is half written of it comes first.
-            let written = timeout(self.settings.write_stall, poll_fn(|cx| self.poll_write_control(cx))).await;
+            let written = timeout(self.settings.write_stall, poll_fn(|cx| self.poll_write_control(cx)));
+            let written = Box::pin(written).await;
             written.map_err(|_| End::Gone)??;
         }
         // What cannot be written has no goodbye either.

@@ -50,7 +50,7 @@ pub(super) fn routes(io: &Io, doors: &Doors) -> Router<Doors> {
         async move {
             match node {
                 Some(node) => serve(io, Some(node), peer).await,
-                None => peer.goodbye(1001, "the server stops", None).await,
+                None => Box::pin(peer.goodbye(1001, "the server stops", None)).await,
             }
         }
     })
@@ -76,8 +76,9 @@ async fn serve(io: Io, node: Option<Arc<Node>>, peer: Peer) {
     let handshake = peer.handshake().clone();
     let wire = Wire::SocketIo { offsets: io.0.recovers(&handshake) };
     let remote = handshake.remote().map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+    // In boxes: what is idle for hours has no room for how it began.
     match node.map(|node| Session::open(node, wire, "socket.io", remote)).transpose() {
-        Ok(session) => Connection::new(io.0, handshake, session).run(peer).await,
-        Err(_) => peer.goodbye(1013, "too many connections", None).await,
+        Ok(session) => Box::pin(Connection::new(io.0, handshake, session).run(peer)).await,
+        Err(_) => Box::pin(peer.goodbye(1013, "too many connections", None)).await,
     }
 }

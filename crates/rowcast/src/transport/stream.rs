@@ -48,10 +48,30 @@ pub fn is_stream(first: &[u8]) -> bool {
 
 /// Reads a request and answers it, to the stream's end. Its extensions are those that the router's doors expect.
 pub async fn serve(mut stream: TcpStream, router: Router, extensions: Extensions, handshake: Duration) -> Result<()> {
-    let head = timeout(handshake, read_head(&mut stream)).await.map_err(|_| ErrorKind::TimedOut)??;
-    let mut request = match parse(&head) {
+    // In a box: an idle stream has no room for how it began.
+    let head = Box::pin(timeout(handshake, read_head(&mut stream))).await.map_err(|_| ErrorKind::TimedOut)??;
+    let mut io = Io::from(stream);
+    match Box::pin(answer(&mut io, &head, router, extensions, handshake)).await? {
+        Some(streaming) => {
+            drop(head);
+            streaming.run(io).await;
+        }
+        None => io.shut(handshake).await,
+    }
+    Ok(())
+}
+
+/// Answers; a stream has only begun then.
+async fn answer(
+    io: &mut Io,
+    head: &[u8],
+    router: Router,
+    extensions: Extensions,
+    handshake: Duration,
+) -> Result<Option<Box<Streaming>>> {
+    let mut request = match parse(head) {
         Ok(request) => request,
-        Err(error) => return refuse(Io::from(stream), &error, handshake).await,
+        Err(error) => return refuse(io, &error, handshake).await.map(|()| None),
     };
     *request.extensions_mut() = extensions;
     let bare = Bare::default();
@@ -60,34 +80,25 @@ pub async fn serve(mut stream: TcpStream, router: Router, extensions: Extensions
     let streaming = bare.0.lock().take();
     let (head, body) = response.into_parts();
     let head = Response::from_parts(head, ());
-    let mut io = Io::from(stream);
-    match streaming {
-        Some(streaming) => {
-            let mut first = vec![write_head(&head, None)];
-            io.write_all(&mut first, handshake).await?;
-            drop((first, head));
-            streaming.run(io).await;
-        }
+    let mut all = match &streaming {
+        Some(_) => vec![write_head(&head, None)],
         None => {
             let body = to_bytes(body, ANSWER_MAX).await.map_err(Error::other)?;
-            let mut all = vec![write_head(&head, Some(body.len())), body];
-            io.write_all(&mut all, handshake).await?;
-            io.shut(handshake).await;
+            vec![write_head(&head, Some(body.len())), body]
         }
-    }
-    Ok(())
+    };
+    io.write_all(&mut all, handshake).await?;
+    Ok(streaming)
 }
 
 /// Says what is wrong with a request that cannot be read.
-async fn refuse(mut io: Io, error: &Error, within: Duration) -> Result<()> {
+async fn refuse(io: &mut Io, error: &Error, within: Duration) -> Result<()> {
     let refusal =
         Refusal(Problem::new(Code::BadMessage, format!("the request cannot be read: {error}"))).into_response();
     let (head, body) = refusal.into_parts();
     let body = to_bytes(body, ANSWER_MAX).await.map_err(Error::other)?;
     let mut all = vec![write_head(&Response::from_parts(head, ()), Some(body.len())), body];
-    io.write_all(&mut all, within).await?;
-    io.shut(within).await;
-    Ok(())
+    io.write_all(&mut all, within).await
 }
 
 async fn read_head(stream: &mut TcpStream) -> Result<Vec<u8>> {

@@ -19,12 +19,16 @@ use super::reader::{Found, Next, Read, Reader};
 use crate::event::{Batch, Origin, Place, Table};
 use crate::source::{SourceError, SourceStatus};
 use crate::sqlite::SqliteSettings;
-use crate::sqlite::bell::Bell;
+use crate::sqlite::bell::{Bell, Rung};
 use crate::sqlite::file::{DatabaseFile, Failure, Outcome};
 use crate::sqlite::outbox::{self, OutboxPlace};
+use crate::sqlite::watch::Watch;
 
 /// For so long after the last write, the file is looked at most often.
 const ACTIVE: Duration = Duration::from_millis(100);
+/// The first look after a hint that something is being written: until a commit can be seen, further ones take a quarter of the time that
+/// has passed.
+const SOON: Duration = Duration::from_micros(50);
 /// How long another writer may delay the fitting of triggers to a new schema, while changes wait to be read.
 const FITTING: Duration = Duration::from_millis(100);
 /// How long to wait after something failed.
@@ -51,6 +55,8 @@ pub(crate) struct Worker {
     bell: Arc<Bell>,
     status: Arc<Mutex<SourceStatus>>,
     database: Option<(DatabaseFile, Connection)>,
+    /// Of the database's files.
+    watch: Option<Watch>,
     lock: Option<Lock>,
     reading: Option<Reading>,
     /// Why a table is not captured.
@@ -68,6 +74,8 @@ struct Reading {
     prune: Prune,
     /// When something was last written.
     written: Instant,
+    /// Since when something is being written that is not found yet.
+    stirred: Option<Instant>,
     /// When to try again what failed.
     pause: Option<Instant>,
     /// Triggers have to be fitted to the schema.
@@ -82,7 +90,18 @@ impl Worker {
         bell: Arc<Bell>,
         status: Arc<Mutex<SourceStatus>>,
     ) -> Self {
-        Self { name, path, settings, bell, status, database: None, lock: None, reading: None, refused: None }
+        Self {
+            name,
+            path,
+            settings,
+            bell,
+            status,
+            database: None,
+            watch: None,
+            lock: None,
+            reading: None,
+            refused: None,
+        }
     }
 
     /// Works until nobody can ask for anything any more.
@@ -96,7 +115,10 @@ impl Worker {
                 }
             }
             let rest = self.step();
-            self.bell.wait(rest);
+            let hints = self.reading.as_ref().is_some_and(|reading| reading.wants_hints(&self.settings));
+            if let (Rung::Stirred, Some(reading)) = (self.bell.wait(rest, hints), &mut self.reading) {
+                reading.stirred.get_or_insert_with(Instant::now);
+            }
         }
     }
 
@@ -120,6 +142,7 @@ impl Worker {
         if self.database.is_none() {
             let database = DatabaseFile::open(&self.path, &self.settings)?;
             self.bell.hang(database.0.path());
+            self.watch = Watch::of(database.0.path(), &self.bell);
             self.database = Some(database);
         }
         Ok(self.database.as_ref().expect("the database has just been opened"))
@@ -183,6 +206,7 @@ impl Worker {
             ready: None,
             prune: Prune::default(),
             written: Instant::now(),
+            stirred: None,
             pause: None,
             unfit: false,
         };
@@ -243,7 +267,10 @@ impl Worker {
         let Some(reading) = &mut self.reading else { return Ok(false) };
         let found = reading.reader.look()?;
         if found != Found::Nothing {
-            reading.written = Instant::now();
+            (reading.written, reading.stirred) = (Instant::now(), None);
+        } else {
+            // Nothing was committed after all.
+            reading.stirred = reading.stirred.filter(|since| since.elapsed() < ACTIVE);
         }
         reading.unfit |= found == Found::OtherSchema;
         if reading.unfit {
@@ -331,8 +358,16 @@ impl Reading {
         }
     }
 
+    /// Whether a hint is followed at once: not while there is so much to read that it is better read together.
+    fn wants_hints(&self, settings: &SqliteSettings) -> bool {
+        self.stirred.is_none() && self.written.elapsed() >= settings.poll_active
+    }
+
     /// How long until the next look: longer, the longer nothing was written.
     fn pace(&self, settings: &SqliteSettings) -> Duration {
+        if let Some(stirred) = self.stirred.map(|since| since.elapsed()) {
+            return (stirred / 4).max(SOON).min(settings.poll_active);
+        }
         let quiet = self.written.elapsed();
         if quiet < ACTIVE {
             settings.poll_active

@@ -82,7 +82,7 @@ impl Connection {
         };
         self.end(&end);
         if let End::Close(code, closing) = end {
-            peer.goodbye(code, closing.reason, None).await;
+            Box::pin(peer.goodbye(code, closing.reason, None)).await;
         }
     }
 
