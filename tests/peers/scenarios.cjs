@@ -213,6 +213,19 @@ module.exports = {
     },
   },
 
+  'the server ends all of a client`s namespaces, after its last word': {
+    async run(company) {
+      const socket = await company.connected();
+      const chat = company.beside(socket, '/chat');
+      await company.until(chat, 'connect');
+      chat.emit('kick-out');
+      assert.deepEqual(await company.until(chat, 'said'), ['for the last time']);
+      for (const one of [chat, socket]) assert.equal((await company.until(one, 'disconnect'))[0], 'io server disconnect');
+      chat.open();
+      await company.until(chat, 'connect');
+    },
+  },
+
   'a client that was cut off comes back by itself, with what it has to say': {
     async run(company) {
       const socket = await company.connected();

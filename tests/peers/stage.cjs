@@ -60,6 +60,10 @@ function listen(socket) {
   socket.on('tell', (what) => socket.broadcast.emit('told', what));
   socket.on('tell-all', (what) => socket.nsp.emit('told', what));
   socket.on('kick', () => socket.disconnect());
+  socket.on('kick-out', () => {
+    socket.emit('said', 'for the last time');
+    socket.disconnect(true);
+  });
   // The connection below is closed, as by a network's fault.
   socket.on('cut', () => socket.conn.close());
   socket.on('disconnect', (reason) => socket.nsp.emit('left', socket.id, reason));

@@ -56,7 +56,11 @@ fn listen(namespace: &Namespace) {
             }
         }
         "kick" => socket.disconnect(false),
-        "cut" => socket.disconnect(true),
+        "kick-out" => {
+            let _ = socket.emit("said", "for the last time");
+            socket.disconnect(true);
+        }
+        "cut" => socket.cut(),
         // Never answered.
         _ => {}
     });

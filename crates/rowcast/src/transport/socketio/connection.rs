@@ -25,6 +25,9 @@ use crate::session::Session;
 use crate::transport::engineio::{Handshake, Peer};
 use crate::transport::socket::{End, Heard};
 
+/// Why a connection ends that a program closes with a word.
+const PUT_OUT: &str = "put_out";
+
 /// Messages that are taken before what they led to is sent.
 const TURN: usize = 64;
 
@@ -82,6 +85,10 @@ impl Connection {
         };
         self.end(&end);
         if let End::Close(code, closing) = end {
+            // What a client is told before it is put out belongs to that.
+            if closing.reason == PUT_OUT && Box::pin(peer.send(&mut self.out)).await.is_err() {
+                return;
+            }
             Box::pin(peer.goodbye(code, closing.reason, None)).await;
         }
     }
@@ -224,7 +231,12 @@ impl Connection {
             match item {
                 Item::Frames(frames) => self.out.extend(frames.iter().cloned()),
                 Item::Leave(namespace) => self.put_out(&namespace),
-                Item::Close => return Err(closing("closed", "the server has closed the connection")),
+                Item::Close => {
+                    let all: Vec<_> = self.sockets.iter().map(|socket| socket.space.path.clone()).collect();
+                    all.iter().for_each(|namespace| self.put_out(namespace));
+                    return Err(closing(PUT_OUT, "the server has put the client out"));
+                }
+                Item::Cut => return Err(closing("closed", "the server has closed the connection")),
             }
         }
         Ok(())

@@ -42,8 +42,10 @@ pub(super) enum Item {
     Frames(Frames),
     /// The socket of this namespace is put out.
     Leave(Arc<str>),
-    /// The whole connection is to be closed.
+    /// The client is put out of every namespace, and the connection closed.
     Close,
+    /// The connection is to be closed, without a word.
+    Cut,
 }
 
 /// The client reads too slowly.

@@ -193,8 +193,14 @@ impl Socket {
         To::new(&self.0.space, Target::socket(&self.0.sid)).volatile()
     }
 
-    /// Puts it out of the namespace; with `close`, closes its whole connection.
+    /// Puts it out of the namespace; with `close`, out of all of them, and closes its connection. What it was told before, it hears.
+    /// A client of npm's takes that for the last word, and does not come back by itself.
     pub fn disconnect(&self, close: bool) {
         self.0.outbox.ask(if close { Item::Close } else { Item::Leave(self.0.space.path.clone()) });
+    }
+
+    /// Closes the connection below all its namespaces, as a fault of the network would: the client comes back by itself.
+    pub fn cut(&self) {
+        self.0.outbox.ask(Item::Cut);
     }
 }

@@ -232,9 +232,11 @@ async fn a_program_hears_why_a_client_has_gone() {
     hears(&client, "server namespace disconnect").await;
     client.join("/", None).await;
     hears(&client, "connect").await;
+    client.hears("welcome").await;
     io.to(client.sid.clone()).disconnect(true);
+    assert_eq!(client.text().await, "41");
     client.closed().await;
-    hears(&client, "forced close").await;
+    hears(&client, "server namespace disconnect").await;
     let mut client = Client::connect(served.address).await;
     hears(&client, "connect").await;
     client.drop_connection().await;
