@@ -23,7 +23,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use index::{Delivered, Interest, Member, SessionKey, commit};
-pub use lane::{Lane, advance};
+pub use lane::Lane;
+pub(crate) use lane::advance;
 pub use piece::{Piece, is_open, read_piece};
 pub use queue::{Closing, Item, ItemKind, Queue, SubscriptionKey, Taken};
 pub use seen::seen;
@@ -192,7 +193,7 @@ impl Hub {
                 state.index.let_go();
                 frames = state.index.delivered().frames;
                 let first = state.index.take_first();
-                MutexGuard::unlocked(&mut state, || flush(first));
+                MutexGuard::unlocked_fair(&mut state, || flush(first));
             }
         }
         state.index.let_go();

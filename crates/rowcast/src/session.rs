@@ -316,7 +316,8 @@ impl Session {
         self.failure.as_ref().filter(|_| self.subscriptions.is_empty())
     }
 
-    /// Waits until there is something to send and appends it to `out`, about 64 KiB at most.
+    /// Waits until there is something to send and appends it to `out`, about 64 KiB at most: nothing, where only what the hub has begun is to
+    /// be written, which comes with whatever is written next.
     ///
     /// Dropping the future loses nothing as long as `out` is kept for the next call. `Err` when the gateway wants the connection closed.
     pub async fn next(&mut self, out: &mut Vec<Bytes>) -> Result<(), Closing> {
@@ -333,7 +334,7 @@ impl Session {
                 self.say_position();
                 out.extend(self.replies.drain(..));
             }
-            if !out.is_empty() || std::mem::take(&mut self.joined) {
+            if !out.is_empty() || std::mem::take(&mut self.joined) || self.connected.queue.has_rest() {
                 return Ok(());
             }
             if let Some(closing) = closing {
@@ -349,6 +350,9 @@ impl Session {
     /// Lets the hub write to the client's connection by itself while there is nothing else to say.
     pub(crate) fn carried_by(&mut self, lane: Option<&Arc<Lane>>) {
         self.lends = lane.is_some();
+        if !self.lends {
+            self.take_back();
+        }
         if let (Some(lane), None) = (lane, self.connected.queue.lane()) {
             self.connected.queue.carry(lane.clone());
         }

@@ -379,7 +379,7 @@ impl Index {
             // Whoever has left meanwhile is told nothing, even if it has joined another group since.
             if self.places.get(&member).is_some_and(|(of, _)| of == group) {
                 self.places.remove(&member);
-                self.sent.push(&queue, member.1, ItemKind::Evicted(before));
+                queue.push(member.1, ItemKind::Evicted(before));
             }
             *left = left.saturating_sub(1);
             if *left == 0 {

@@ -68,6 +68,11 @@ impl Lane {
         std::mem::take(&mut state.rest)
     }
 
+    /// Whether the hub has left something to write.
+    pub fn has_rest(&self) -> bool {
+        !self.state.lock().rest.is_empty()
+    }
+
     /// Says whether the task is in the midst of a frame.
     pub fn set_busy(&self, busy: bool) {
         self.state.lock().busy = busy;
@@ -149,7 +154,7 @@ fn send(stream: &TcpStream, frames: &[Bytes]) -> Result<usize> {
 }
 
 /// Takes what is written off the frames from the `done`th on.
-pub fn advance(frames: &mut [Bytes], done: &mut usize, mut written: usize) {
+pub(crate) fn advance(frames: &mut [Bytes], done: &mut usize, mut written: usize) {
     while let Some(frame) = frames.get_mut(*done) {
         if written < frame.len() {
             frame.advance(written);

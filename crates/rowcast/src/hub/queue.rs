@@ -149,6 +149,11 @@ impl Queue {
         self.lane.get()
     }
 
+    /// Whether the hub has left something half written on the connection.
+    pub fn has_rest(&self) -> bool {
+        self.lane.get().is_some_and(|lane| lane.has_rest())
+    }
+
     /// Adds a frame or an eviction.
     pub(super) fn push(&self, subscription: SubscriptionKey, kind: ItemKind) -> Pushed {
         let mut state = self.state.lock();
@@ -160,10 +165,12 @@ impl Queue {
             self.overflow(&mut state, subscription, kind);
             return Pushed::Dropped;
         }
+        // What only the session can do is not written.
+        let is_written = !matches!(kind, ItemKind::Evicted(_));
         let first = state.push_back(Item { subscription, kind });
         drop(state);
         match first {
-            true if self.lane.get().is_some() => Pushed::First,
+            true if is_written && self.lane.get().is_some() => Pushed::First,
             true => {
                 self.wake.wake();
                 Pushed::Queued
@@ -277,10 +284,10 @@ impl Queue {
         taken
     }
 
-    /// Ready when there may be something to take. One task waits at a time.
+    /// Ready when there may be something to take, or to write. One task waits at a time.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.wake.register(cx.waker());
-        if self.state.lock().is_idle() { Poll::Pending } else { Poll::Ready(()) }
+        if self.state.lock().is_idle() && !self.has_rest() { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Drops what waits for a subscription that has ended.

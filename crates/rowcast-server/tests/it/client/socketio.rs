@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as Frame};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -17,11 +17,21 @@ pub(crate) struct SocketIo(WebSocketStream<TcpStream>);
 impl SocketIo {
     /// Connects; fails where the server is away or refuses.
     pub(crate) async fn open(server: &Server) -> Result<Self> {
-        tokio::time::timeout(DEADLINE, Self::connect(server)).await.context("no answer to the handshake")?
+        Self::open_with(server, None).await
     }
 
-    async fn connect(server: &Server) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", server.port())).await?;
+    /// Connects with a receive buffer of that size.
+    pub(crate) async fn open_with(server: &Server, buffer: Option<u32>) -> Result<Self> {
+        let connected = tokio::time::timeout(DEADLINE, Self::connect(server, buffer)).await;
+        connected.context("no answer to the handshake")?
+    }
+
+    async fn connect(server: &Server, buffer: Option<u32>) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(bytes) = buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let stream = socket.connect(([127, 0, 0, 1], server.port()).into()).await?;
         let url = format!("ws://127.0.0.1:{}/socket.io/?EIO=4&transport=websocket", server.port());
         let mut client = Self(client_async(url, stream).await?.0);
         let open = client.text().await?.context("no first packet")?;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{Shop, expect_problem, id_of};
-use crate::client::{Message, WebSocket};
+use crate::client::{Heard, Message, SocketIo, WebSocket};
 use crate::server::DEADLINE;
 
 #[tokio::test]
@@ -76,4 +77,40 @@ async fn a_client_that_never_reads_costs_a_bounded_queue_and_delays_nobody() -> 
         ensure!(id_of(&change)? == id && change.last == (id % 500 == 0), "{id}: {:?}", change.position);
     }
     idle.expect_nothing().await
+}
+
+/// What the hub has begun to write goes on when there is room, and not with the next thing that is said.
+#[tokio::test]
+async fn a_frame_that_fills_the_connection_comes_to_its_end_although_nothing_follows() -> Result<()> {
+    const LARGE: usize = 8 << 20;
+    const SMALL_BUFFER: Option<u32> = Some(8 << 10);
+    // Long before a heartbeat, or a ping of Engine.IO.
+    const SOON: Duration = Duration::from_secs(12);
+    let shop = Shop::open(&[("limits.queue_bytes", "32MiB"), ("limits.heartbeat", "5m")]).await?;
+    let mut native = WebSocket::open_with(&shop.server, SMALL_BUFFER, &[]).await?;
+    shop.follow(&mut native, "a").await?;
+    let mut socketio = SocketIo::open_with(&shop.server, SMALL_BUFFER).await?;
+    socketio.emit("subscribe", json!({"id": "a", "channel": "table:t", "snapshot": false})).await?;
+    // Small ones first: now the connections are lent.
+    for id in 1..=3 {
+        shop.insert([id])?;
+        while !matches!(timeout(SOON, native.next()).await??, Message::Change(_)) {}
+        while !matches!(timeout(SOON, socketio.hear()).await??, Heard::Message(Message::Change(_))) {}
+    }
+    shop.database.execute("INSERT INTO t (id, a, b) VALUES (9, 9, ?1)", ["x".repeat(LARGE)])?;
+    // It fills what there is to fill before anybody reads.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let Message::Change(change) = timeout(SOON, native.next()).await?? else { bail!("no change") };
+    ensure!(change.row["b"].as_str().is_some_and(|text| text.len() == LARGE));
+    let heard = timeout(SOON, async {
+        loop {
+            match socketio.hear().await? {
+                Heard::Message(Message::Position(_)) => {}
+                heard => return anyhow::Ok(heard),
+            }
+        }
+    });
+    let Heard::Message(Message::Change(change)) = heard.await?? else { bail!("no change") };
+    ensure!(change.row["b"].as_str().is_some_and(|text| text.len() == LARGE));
+    Ok(())
 }

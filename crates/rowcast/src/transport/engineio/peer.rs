@@ -98,6 +98,11 @@ impl Peer {
         self.socket.as_ref().filter(|socket| socket.queued() == 0)?.lane()
     }
 
+    /// Whether the hub has left something half written, which goes out with whatever is said next.
+    pub(in crate::transport) fn has_rest(&self) -> bool {
+        self.socket.as_ref().and_then(|socket| socket.lane()).is_some_and(|lane| lane.has_rest())
+    }
+
     /// Says all of it: frames of RFC 6455 with one message each, `4…` as text or binary (version 3: with its type in front). While the
     /// session is polling, it waits until a poll has taken so much that there is room.
     pub(in crate::transport) async fn send(&mut self, frames: &mut Vec<Bytes>) -> Result<(), End> {

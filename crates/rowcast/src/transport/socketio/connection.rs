@@ -95,7 +95,7 @@ impl Connection {
 
     async fn turn(&mut self, peer: &mut Peer) -> Result<(), End> {
         self.take_outbox()?;
-        if !self.out.is_empty() {
+        if !self.out.is_empty() || peer.has_rest() {
             self.outbox.writing.store(true, Ordering::Relaxed);
             let sent = peer.send(&mut self.out).await;
             self.outbox.writing.store(false, Ordering::Relaxed);
