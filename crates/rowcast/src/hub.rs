@@ -193,6 +193,7 @@ impl Hub {
                 state.index.let_go();
                 frames = state.index.delivered().frames;
                 let first = state.index.take_first();
+                self.progress.send_replace(state.dispatched);
                 MutexGuard::unlocked_fair(&mut state, || flush(first));
             }
         }
@@ -200,8 +201,9 @@ impl Hub {
         let first = state.index.take_first();
         let now = state.dispatched;
         drop(state);
-        flush(first);
+        // Before anybody is woken, who would find that he has more than there is.
         self.progress.send_replace(now);
+        flush(first);
         metrics::histogram!("rowcast_stage_seconds", "stage" => "dispatch").record(began.elapsed());
         if let Some(event) = events.last() {
             let age = Duration::from_millis(now_ms().saturating_sub(event.change.time_ms));
