@@ -1,5 +1,6 @@
 //! Rowcast makes a SQL database live in every browser.
 
+pub mod auth;
 pub mod event;
 pub mod filter;
 pub mod gateway;

@@ -13,7 +13,7 @@ mod problem;
 mod server;
 pub mod socketio;
 
-pub use client::{ClientMessage, Insert, Publish, SnapshotWish, Subscribe};
+pub use client::{Auth, ClientMessage, Insert, Publish, SnapshotWish, Subscribe};
 pub use problem::{At, Code, Problem};
 pub use server::{ColumnType, GapReason, Limits, Rejected, ServerMessage};
 

@@ -41,6 +41,7 @@ pub use order::{parse_names, parse_order, unknown_column};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
 
+use crate::auth::Identity;
 use crate::event::{Channel, Position};
 use crate::filter::Filter;
 use crate::hub::{Closing, Item, ItemKind, Lane, SessionKey, SubscriptionKey};
@@ -62,6 +63,8 @@ pub struct Session {
     node: Arc<Node>,
     key: SessionKey,
     connected: Arc<Connected>,
+    /// Whose client it is.
+    identity: Arc<Identity>,
     wire: Wire,
     subscriptions: List<Subscription>,
     next_key: u32,
@@ -111,14 +114,21 @@ enum Phase {
 
 impl Session {
     /// Takes a client in, if there is room.
-    pub fn open(node: Arc<Node>, wire: Wire, transport: &'static str, remote: String) -> Result<Self, Problem> {
-        let (key, connected) = node.admit(transport, remote)?;
+    pub fn open(
+        node: Arc<Node>,
+        wire: Wire,
+        transport: &'static str,
+        remote: String,
+        identity: Arc<Identity>,
+    ) -> Result<Self, Problem> {
+        let (key, connected) = node.admit(transport, remote, &identity)?;
         let mut heartbeat = interval_at(Instant::now() + node.limits.heartbeat, node.limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             node,
             key,
             connected,
+            identity,
             wire,
             subscriptions: List::default(),
             next_key: 0,

@@ -2,6 +2,7 @@
 //!
 //! Knows wire formats and HTTP; leaves what is sent, and when, to `session`.
 
+mod caller;
 pub mod dropin;
 pub mod engineio;
 mod eventserv;

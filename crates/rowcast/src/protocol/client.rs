@@ -20,6 +20,8 @@ pub enum ClientMessage {
     Publish(Publish),
     /// Write rows.
     Insert(Insert),
+    /// Show a token, or a newer one.
+    Auth(Auth),
     /// Is anybody there?
     Ping {
         /// Comes back in the answer.
@@ -166,6 +168,25 @@ pub struct Insert {
     pub reference: Option<String>,
 }
 
+/// `auth`
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    #[serde(rename = "type", default)]
+    _type: serde::de::IgnoredAny,
+    /// A JSON Web Token.
+    pub token: String,
+    /// Comes back in the answer.
+    #[serde(default, rename = "ref")]
+    pub reference: Option<String>,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").field("reference", &self.reference).finish_non_exhaustive()
+    }
+}
+
 #[derive(Deserialize)]
 struct Tag<'a> {
     #[serde(rename = "type", borrow)]
@@ -200,11 +221,12 @@ impl ClientMessage {
             "unsubscribe" => Self::Unsubscribe { id: fields::<Unsubscribe>("unsubscribe", text)?.id },
             "publish" => Self::Publish(fields("publish", text)?),
             "insert" => Self::Insert(fields("insert", text)?),
+            "auth" => Self::Auth(fields("auth", text)?),
             "ping" => Self::Ping { reference: fields::<Ping>("ping", text)?.reference },
             other => {
                 let other: String = other.chars().take(40).collect();
                 return Err(Problem::new(Code::BadMessage, format!("unknown message type `{other}`"))
-                    .hint("the types are subscribe, unsubscribe, publish, insert and ping"));
+                    .hint("the types are subscribe, unsubscribe, publish, insert, auth and ping"));
             }
         };
         message.check()?;
@@ -235,6 +257,7 @@ impl ClientMessage {
             Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => ("id", Some(id)),
             Self::Publish(Publish { reference, .. })
             | Self::Insert(Insert { reference, .. })
+            | Self::Auth(Auth { reference, .. })
             | Self::Ping { reference } => ("ref", reference.as_ref()),
         };
         match value.map(|v| v.chars().count()) {

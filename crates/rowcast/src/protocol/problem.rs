@@ -52,6 +52,12 @@ pub enum Code {
     TooLarge,
     UnsupportedMediaType,
     OriginNotAllowed,
+    /// No token, or one that is not accepted.
+    Unauthenticated,
+    /// The token does not allow it.
+    Forbidden,
+    /// More than is allowed in this time, or at once.
+    RateLimited,
     ChannelNotAllowed,
     TableGone,
     Unavailable,

@@ -102,6 +102,24 @@ pub enum ServerMessage {
         reference: Option<String>,
         position: String,
     },
+    /// The answer to `auth`.
+    Authenticated {
+        #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_ms: Option<u64>,
+    },
+    /// The token expires soon: the client should show a newer one.
+    Expiring {
+        expires_ms: u64,
+    },
+    /// Some rows may not be seen any more.
+    Revoked {
+        id: String,
+        message: String,
+    },
     Error {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
@@ -189,6 +207,9 @@ impl ServerMessage {
             Self::Published { .. } => "published",
             Self::Inserted { .. } => "inserted",
             Self::Pong { .. } => "pong",
+            Self::Authenticated { .. } => "authenticated",
+            Self::Expiring { .. } => "expiring",
+            Self::Revoked { .. } => "revoked",
             Self::Error { .. } => "error",
             Self::Close { .. } => "close",
         }

@@ -27,8 +27,13 @@ impl Session {
                 let position = self.node.log.head().to_string();
                 self.reply(&ServerMessage::Pong { reference, position });
             }
-            ClientMessage::Publish(publish) => self.request(requests::publish(self.node.clone(), publish)),
-            ClientMessage::Insert(insert) => self.request(requests::insert(self.node.clone(), insert)),
+            ClientMessage::Auth(_) => {}
+            ClientMessage::Publish(publish) => {
+                self.request(requests::publish(self.node.clone(), self.identity.clone(), publish))
+            }
+            ClientMessage::Insert(insert) => {
+                self.request(requests::insert(self.node.clone(), self.identity.clone(), insert))
+            }
         }
     }
 

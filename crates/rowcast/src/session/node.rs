@@ -11,6 +11,7 @@ use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
 use super::settle::Shown;
 use super::share::Sharing;
+use crate::auth::{Auth, Identity};
 use crate::hub::{Closing, Hub, Queue, SessionKey};
 use crate::ingest::Ingest;
 use crate::log::Log;
@@ -109,6 +110,8 @@ pub struct Node {
     pub limits: Limits,
     /// The application's own events.
     pub events: Events,
+    /// Who may do what; `None`: everybody everything.
+    pub auth: Option<Arc<Auth>>,
     /// What holds a herd back.
     pub(super) gates: Gates,
     /// Snapshots that several subscriptions take.
@@ -128,6 +131,8 @@ pub struct Connected {
     pub transport: &'static str,
     /// The peer's address.
     pub remote: String,
+    /// Whose it is.
+    pub identity: Mutex<Arc<Identity>>,
     /// Since when.
     pub since: Instant,
     /// What waits for it.
@@ -154,6 +159,7 @@ impl Node {
             ingest,
             limits,
             events,
+            auth: None,
             gates,
             sharing: Sharing::default(),
             shown: Mutex::default(),
@@ -164,7 +170,12 @@ impl Node {
     }
 
     /// Takes a client in, if there is room.
-    pub fn admit(&self, transport: &'static str, remote: String) -> Result<(SessionKey, Arc<Connected>), Problem> {
+    pub fn admit(
+        &self,
+        transport: &'static str,
+        remote: String,
+        identity: &Arc<Identity>,
+    ) -> Result<(SessionKey, Arc<Connected>), Problem> {
         let mut sessions = self.sessions.lock();
         // Asked with the list locked: who is not refused is in the list that `drain` goes through.
         if self.draining.load(Ordering::SeqCst) {
@@ -187,6 +198,7 @@ impl Node {
         let connected = Arc::new(Connected {
             transport,
             remote,
+            identity: Mutex::new(identity.clone()),
             since: Instant::now(),
             queue: Arc::new(Queue::new(self.limits.queue_bytes)),
             subscriptions: AtomicUsize::new(0),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::node::Node;
 use serde_json::value::RawValue;
 
+use crate::auth::Identity;
 use crate::event::{Batch, Body, Change, Channel, Message, Position};
 use crate::ingest::{self, Cause, Failure, Report};
 use crate::protocol::{Code, Insert, Problem, Publish, Rejected, ServerMessage};
@@ -13,6 +14,7 @@ use crate::source::notify::NotSaid;
 /// Publishes a message to a room; a stored one has a position.
 pub async fn publish_message(
     node: &Node,
+    identity: &Identity,
     channel: &str,
     event: &str,
     json: &str,
@@ -38,7 +40,7 @@ pub async fn publish_message(
 }
 
 /// Sends a NOTIFY as the gateway's own user of the database.
-pub async fn notify(node: &Node, channel: &str, payload: &str) -> Result<(), Problem> {
+pub async fn notify(node: &Node, identity: &Identity, channel: &str, payload: &str) -> Result<(), Problem> {
     let Some(ears) = &node.database.ears else {
         return Err(Problem::new(Code::BadChannel, "the database has no NOTIFY channels: they are PostgreSQL's"));
     };
@@ -48,17 +50,17 @@ pub async fn notify(node: &Node, channel: &str, payload: &str) -> Result<(), Pro
     })
 }
 
-pub(super) async fn publish(node: Arc<Node>, request: Publish) -> ServerMessage {
+pub(super) async fn publish(node: Arc<Node>, identity: Arc<Identity>, request: Publish) -> ServerMessage {
     let Publish { channel, event, data, ephemeral, reference, .. } = request;
-    match publish_message(&node, &channel, &event, data.get(), ephemeral).await {
+    match publish_message(&node, &identity, &channel, &event, data.get(), ephemeral).await {
         Ok(position) => ServerMessage::Published { reference, position: position.map(|p| p.to_string()) },
         Err(problem) => ServerMessage::error(None, reference, problem),
     }
 }
 
-pub(super) async fn insert(node: Arc<Node>, request: Insert) -> ServerMessage {
+pub(super) async fn insert(node: Arc<Node>, identity: Arc<Identity>, request: Insert) -> ServerMessage {
     let Insert { table, rows, reference, .. } = request;
-    match insert_rows(&node, &table, &rows).await {
+    match insert_rows(&node, &identity, &table, &rows).await {
         Ok(report) => ServerMessage::Inserted {
             reference,
             count: report.count,
@@ -69,7 +71,7 @@ pub(super) async fn insert(node: Arc<Node>, request: Insert) -> ServerMessage {
     }
 }
 
-async fn insert_rows(node: &Node, table: &str, rows: &[Box<RawValue>]) -> Result<Report, Problem> {
+async fn insert_rows(node: &Node, identity: &Identity, table: &str, rows: &[Box<RawValue>]) -> Result<Report, Problem> {
     let table = table.parse()?;
     let rows: Vec<&str> = rows.iter().map(|row| row.get()).collect();
     let report = node.ingest.json(&table, &format!("[{}]", rows.join(","))).await;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
+use super::caller::Caller;
 use super::dropin::{Connect, Rendering, Shown, Way};
 use super::reply::Refusal;
 use super::{Doors, remote, socket};
@@ -55,6 +56,7 @@ pub(super) fn routes(settings: &Eventserv, doors: &Doors) -> Router<Doors> {
 
 async fn listen(
     State(door): State<Door>,
+    Caller(identity): Caller,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     channel: Result<Path<String>, PathRejection>,
     upgrade: Result<socket::Upgrade, socket::NoUpgrade>,
@@ -68,7 +70,7 @@ async fn listen(
     }
     let way = Way { rendering: door.rendering, audiences: None, gap: None, hear: None, expires: None };
     let (remote, channels) = (remote(peer), vec![(channel, None)]);
-    Connect { doors: door.doors, name: "pg_eventserv", remote, upgrade, channels, way }.answer().await
+    Connect { doors: door.doors, name: "pg_eventserv", remote, identity, upgrade, channels, way }.answer().await
 }
 
 fn file(text: &'static str, kind: &'static str) -> Response {

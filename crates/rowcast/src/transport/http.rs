@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as JsonValue, json};
 
+use super::caller::Caller;
 use super::reply::Refusal;
 use super::{Doors, POSITION};
 use crate::event::Table;
@@ -227,7 +228,11 @@ struct Publication {
 }
 
 /// `POST /v1/publish`
-pub(super) async fn publish(State(doors): State<Doors>, body: Result<Bytes, BytesRejection>) -> Answer {
+pub(super) async fn publish(
+    State(doors): State<Doors>,
+    Caller(identity): Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(Code::TooLarge, format!("the body is larger than {} bytes", doors.node.limits.body_bytes))
@@ -238,7 +243,7 @@ pub(super) async fn publish(State(doors): State<Doors>, body: Result<Bytes, Byte
         let code = if error.is_data() { Code::BadMessage } else { Code::BadJson };
         Problem::new(code, error.to_string()).hint("send {\"channel\": \"room:…\", \"event\": \"…\", \"data\": …}")
     })?;
-    let position = publish_message(&doors.node, &channel, &event, data.get(), ephemeral).await?;
+    let position = publish_message(&doors.node, &identity, &channel, &event, data.get(), ephemeral).await?;
     Ok(match position {
         Some(position) => Json(json!({ "position": position.to_string() })).into_response(),
         None => Json(json!({})).into_response(),

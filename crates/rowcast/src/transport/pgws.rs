@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::dropin::{Connect, Notified, Rendering, Shown, Way};
 use super::reply::Refusal;
 use super::{Doors, remote, socket};
@@ -120,6 +121,7 @@ struct Wish {
 
 async fn upgrade(
     State(door): State<Door>,
+    Caller(identity): Caller,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     Query(wish): Query<Wish>,
     request: Parts,
@@ -139,7 +141,7 @@ async fn upgrade(
         expires: None,
     };
     let channels = door.settings.channels.iter().map(|channel| (channel.clone(), since.clone())).collect();
-    Connect { doors: door.doors, name: "pgws", remote: remote(peer), upgrade, channels, way }.answer().await
+    Connect { doors: door.doors, name: "pgws", remote: remote(peer), identity, upgrade, channels, way }.answer().await
 }
 
 /// `audience,{json object}` as clients see it.

@@ -18,9 +18,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::dropin::{Connect, Hear, Notified, Rendering, Shown, Way};
 use super::reply::Refusal;
 use super::{Doors, remote, socket};
+use crate::auth::Identity;
 use crate::hub::Closing;
 use crate::protocol::{Code, Problem};
 use crate::session::Node;
@@ -80,26 +82,29 @@ type Upgrade = Result<socket::Upgrade, socket::NoUpgrade>;
 
 async fn all_channels(
     State(door): State<Door>,
+    Caller(identity): Caller,
     peer: Peer,
     path: Result<Path<String>, PathRejection>,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
     let Path(token) = path.map_err(|_| refused("the path is not readable"))?;
-    connect(door, remote(peer), None, &token, upgrade).await
+    connect(door, identity, remote(peer), None, &token, upgrade).await
 }
 
 async fn one_channel(
     State(door): State<Door>,
+    Caller(identity): Caller,
     peer: Peer,
     path: Result<Path<(String, String)>, PathRejection>,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
     let Path((channel, token)) = path.map_err(|_| refused("the path is not readable"))?;
-    connect(door, remote(peer), Some(channel), &token, upgrade).await
+    connect(door, identity, remote(peer), Some(channel), &token, upgrade).await
 }
 
 async fn connect(
     door: Door,
+    identity: Arc<Identity>,
     remote: String,
     channel: Option<String>,
     token: &str,
@@ -116,10 +121,10 @@ async fn connect(
         rendering,
         audiences: Some(grant.channels.clone()),
         gap: None,
-        hear: grant.writes.then(|| speak(doors.node.clone(), listen, grant.channels, grant.claims)),
+        hear: grant.writes.then(|| speak(doors.node.clone(), identity.clone(), listen, grant.channels, grant.claims)),
         expires,
     };
-    Connect { doors, name: "postgres-websockets", remote, upgrade, channels, way }.answer().await
+    Connect { doors, name: "postgres-websockets", remote, identity, upgrade, channels, way }.answer().await
 }
 
 fn refused(message: impl Into<String>) -> Problem {
@@ -190,15 +195,21 @@ fn now() -> f64 {
 }
 
 /// What a client says becomes a NOTIFY for each of its channels.
-fn speak(node: Arc<Node>, listen: Arc<str>, channels: BTreeSet<Box<str>>, claims: Map<String, Json>) -> Hear {
+fn speak(
+    node: Arc<Node>,
+    identity: Arc<Identity>,
+    listen: Arc<str>,
+    channels: BTreeSet<Box<str>>,
+    claims: Map<String, Json>,
+) -> Hear {
     Box::new(move |text| {
-        let (node, listen) = (node.clone(), listen.clone());
+        let (node, identity, listen) = (node.clone(), identity.clone(), listen.clone());
         let mut claims = claims.clone();
         claims.insert("message_delivered_at".into(), json!(now()));
         let messages: Vec<String> = channels.iter().map(|channel| message(channel, &text, &claims)).collect();
         Box::pin(async move {
             for message in messages {
-                notify(&node, &listen, &message).await?;
+                notify(&node, &identity, &listen, &message).await?;
             }
             Ok(())
         })

@@ -37,6 +37,7 @@ pub use super::engineio::{Cookie, Handshake, Settings as EngineSettings};
 use self::connection::Connection;
 use super::engineio::{self, Peer};
 use super::{Doors, Origins};
+use crate::auth::Identity;
 use crate::protocol::encode::Wire;
 use crate::session::{Limits, Node, Session};
 
@@ -76,8 +77,9 @@ async fn serve(io: Io, node: Option<Arc<Node>>, peer: Peer) {
     let handshake = peer.handshake().clone();
     let wire = Wire::SocketIo { offsets: io.0.recovers(&handshake) };
     let remote = handshake.remote().map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+    let identity = Identity::trusted();
     // In boxes: what is idle for hours has no room for how it began.
-    match node.map(|node| Session::open(node, wire, "socket.io", remote)).transpose() {
+    match node.map(|node| Session::open(node, wire, "socket.io", remote, identity)).transpose() {
         Ok(session) => Box::pin(Connection::new(io.0, handshake, session).run(peer)).await,
         Err(_) => Box::pin(peer.goodbye(1013, "too many connections", None)).await,
     }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
 
+use super::caller::Caller;
 use super::io::Io;
 use super::reply::{Refusal, refused_stream};
 use super::stream::Bare;
@@ -50,6 +51,7 @@ pub(super) struct Wish {
 
 pub(super) async fn stream(
     State(doors): State<Doors>,
+    Caller(identity): Caller,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     bare: Option<Extension<Bare>>,
@@ -57,7 +59,7 @@ pub(super) async fn stream(
 ) -> Result<Response, Refusal> {
     let Query(wish) = wish?;
     let remote = remote(peer);
-    let mut session = match Session::open(doors.node.clone(), Wire::Sse, "sse", remote) {
+    let mut session = match Session::open(doors.node.clone(), Wire::Sse, "sse", remote, identity) {
         Ok(session) => session,
         Err(problem) => return Ok(refused_stream(problem, &headers)),
     };

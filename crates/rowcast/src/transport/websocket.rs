@@ -7,6 +7,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use bytes::Bytes;
 
+use super::caller::Caller;
 use super::reply::Refusal;
 use super::socket::{End, Heard, NoUpgrade, Socket, Upgrade};
 use super::{Doors, remote};
@@ -17,6 +18,7 @@ use crate::session::Session;
 
 pub(super) async fn upgrade(
     State(doors): State<Doors>,
+    Caller(identity): Caller,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     upgrade: Result<Upgrade, NoUpgrade>,
 ) -> Result<Response, Refusal> {
@@ -27,7 +29,7 @@ pub(super) async fn upgrade(
     let remote = remote(peer);
     let limits = &doors.node.limits;
     let wire = if upgrade.deflates(limits) { Wire::Deflate } else { Wire::WebSocket };
-    let session = Session::open(doors.node.clone(), wire, "websocket", remote)?;
+    let session = Session::open(doors.node.clone(), wire, "websocket", remote, identity)?;
     Ok(upgrade.run(limits, move |socket| Conversation { socket, session, out: Vec::new(), turns: 0 }.run()))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use rowcast::auth::Identity;
 use rowcast::event::{Batch, Body, Change, Op, Position, Row, RowChange, TableName, Value};
 use rowcast::hub::Hub;
 use rowcast::log::Log;
@@ -93,7 +94,8 @@ impl World {
     }
 
     fn client(&self) -> Client {
-        let session = Session::open(self.node.clone(), Wire::Text, "test", String::new()).expect("room");
+        let session =
+            Session::open(self.node.clone(), Wire::Text, "test", String::new(), Identity::trusted()).expect("room");
         Client { session, pending: Vec::new(), heard: Vec::new(), frames: 0 }
     }
 }

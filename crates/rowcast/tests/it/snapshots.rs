@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rowcast::auth::Identity;
 use rowcast::event::{
     Batch, Body, Change, Channel, Column, Mark, Op, Origin, Place, ResetCause, Row, RowChange, Table, TableName, Value,
 };
@@ -163,7 +164,8 @@ impl World {
 
     fn subscribe_to(&self, table: &str) -> Client {
         let remote = "127.0.0.1:1".to_owned();
-        let mut session = Session::open(self.node.clone(), Wire::Text, "websocket", remote).expect("let in");
+        let mut session =
+            Session::open(self.node.clone(), Wire::Text, "websocket", remote, Identity::trusted()).expect("let in");
         let message = format!(r#"{{"type":"subscribe","id":"s","channel":"table:{table}"}}"#);
         session.receive(&message).expect("understood");
         Client { session, waiting: VecDeque::new() }

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Rendering, Shown};
+use crate::auth::Identity;
 use crate::hub::Closing;
 use crate::protocol::encode::Wire;
 use crate::protocol::{Code, Problem, Subscribe};
@@ -43,6 +44,8 @@ pub(crate) struct Connect {
     /// The drop-in's name.
     pub(crate) name: &'static str,
     pub(crate) remote: String,
+    /// Whose it is.
+    pub(crate) identity: Arc<Identity>,
     pub(crate) upgrade: Result<Upgrade, NoUpgrade>,
     /// The NOTIFY channels, and the position after which each is to be read.
     pub(crate) channels: Vec<(String, Option<String>)>,
@@ -52,12 +55,12 @@ pub(crate) struct Connect {
 impl Connect {
     /// Answers the handshake when every channel is heard: what is notified after it, the client sees.
     pub(crate) async fn answer(self) -> Result<Response, Refusal> {
-        let Self { doors, name, remote, upgrade, channels, way } = self;
+        let Self { doors, name, remote, identity, upgrade, channels, way } = self;
         let upgrade = upgrade.map_err(|rejection| {
             let message = format!("{name} speaks WebSocket: {}", rejection.reason());
             Problem::new(Code::BadMessage, message).hint("connect with a WebSocket client")
         })?;
-        let session = Session::open(doors.node.clone(), Wire::Text, name, remote)?;
+        let session = Session::open(doors.node.clone(), Wire::Text, name, remote, identity)?;
         let mut relay = Relay { session, way, native: Vec::new(), out: Vec::new(), waiting: channels.len() };
         for (channel, since) in channels {
             let mut subscribe = Subscribe::new(&channel, &format!("notify:{channel}"));

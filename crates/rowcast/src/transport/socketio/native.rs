@@ -246,7 +246,7 @@ impl Native {
             }
             return Ok(true);
         }
-        if !matches!(name, "subscribe" | "unsubscribe" | "publish" | "insert" | "ping") {
+        if !matches!(name, "subscribe" | "unsubscribe" | "publish" | "insert" | "auth" | "ping") {
             return Ok(false);
         }
         match read(name, arguments) {
@@ -277,6 +277,10 @@ impl Native {
             ClientMessage::Insert(mut insert) => {
                 self.refer(&mut insert.reference, id);
                 self.session.accept(ClientMessage::Insert(insert));
+            }
+            ClientMessage::Auth(mut auth) => {
+                self.refer(&mut auth.reference, id);
+                self.session.accept(ClientMessage::Auth(auth));
             }
             ClientMessage::Ping { mut reference } => {
                 self.refer(&mut reference, id);

@@ -1,0 +1,47 @@
+//! Who a client is, and what that lets it see and do.
+//!
+//! Reads tokens and rules. Leaves where a token stands in a request to `transport`, and what becomes of a subscription to `session`.
+
+mod identity;
+mod token;
+
+pub use identity::{Identity, Standing};
+pub use token::{Rejected, Tokens};
+
+use std::time::Duration;
+
+/// What decides who may come in, and who may do what. Where a gateway has none, everybody may do everything.
+#[derive(Debug)]
+pub struct Auth {
+    /// Reads tokens.
+    pub tokens: Tokens,
+    /// How tokens come and go.
+    pub settings: Settings,
+}
+
+/// How tokens come and go.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether a client without a token is let in; rules then see no claims.
+    pub anonymous: bool,
+    /// The cookie that may hold a token.
+    pub cookie: Option<String>,
+    /// The parameter of the query that may hold a token, for clients that cannot set headers.
+    pub query: Option<String>,
+    /// How long before its token expires a client is told so.
+    pub warn: Duration,
+    /// How long after it expired a client's subscriptions go on.
+    pub grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            anonymous: false,
+            cookie: None,
+            query: Some("access_token".into()),
+            warn: Duration::from_secs(60),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
