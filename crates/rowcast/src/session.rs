@@ -2,6 +2,7 @@
 //!
 //! Knows its subscriptions and how far each has been sent. Leaves frames to `transport` and matching to `hub`.
 
+pub mod access;
 mod ask;
 mod bound;
 mod bucket;
