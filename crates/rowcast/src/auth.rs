@@ -3,9 +3,11 @@
 //! Reads tokens and rules. Leaves where a token stands in a request to `transport`, and what becomes of a subscription to `session`.
 
 mod identity;
+mod revocation;
 mod token;
 
 pub use identity::{Identity, Standing};
+pub use revocation::Revocation;
 pub use token::{Rejected, Tokens};
 
 use std::time::Duration;

@@ -21,6 +21,7 @@ pub use crate::session::{Drain, Limits};
 pub use crate::transport::socketio::Io;
 pub use crate::transport::{Door, DropIns, Influx, Listener, Origins};
 
+use crate::auth::Auth;
 use crate::event::Channel;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
@@ -57,6 +58,7 @@ pub struct StartError(pub String);
 /// What goes into a [`Gateway`].
 #[derive(Debug)]
 pub struct Builder {
+    auth: Option<Auth>,
     database: Option<Database>,
     log: LogPlace,
     limits: Limits,
@@ -89,6 +91,7 @@ impl Gateway {
     /// Begins with no database, a log in memory, and the default limits.
     pub fn builder() -> Builder {
         Builder {
+            auth: None,
             database: None,
             log: LogPlace::Memory,
             limits: Limits::default(),
@@ -180,6 +183,12 @@ impl Builder {
     /// The database to make live.
     pub fn database(mut self, database: Database) -> Self {
         self.database = Some(database);
+        self
+    }
+
+    /// Who is let in. Without it, everybody may do everything.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = Some(auth);
         self
     }
 
@@ -281,6 +290,7 @@ impl Builder {
         let mut node = Node::with_events(hub.clone(), log.clone(), database, self.limits, events);
         let flows = self.pulls.iter().map(Pull::flow).collect();
         node.ingest = node.ingest.flows(flows).dead_letters(self.dead_letters);
+        node.auth = self.auth.map(Arc::new);
         let node = Arc::new(node);
         let mut pumps = Vec::new();
         for (source, reading) in sources.into_iter().zip(board.readings()) {
@@ -296,6 +306,10 @@ impl Builder {
         tasks.extend(pumps.into_iter().map(|pump| tokio::spawn(pump.run(stop.clone()))));
         if let Some(log) = local {
             tasks.push(tokio::spawn(maintain(log, stop.clone())));
+        }
+        if let Some(auth) = node.auth.clone() {
+            let stop = stop.clone();
+            tasks.push(tokio::spawn(async move { auth.tokens.run(stop).await }));
         }
         look_at_events(&node).await?;
         let spooled = open_spools(self.pulls, self.spool, self.spooling).await?;
