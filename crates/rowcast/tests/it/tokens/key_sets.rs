@@ -63,6 +63,12 @@ impl Provider {
         KeySetSettings::new(&self.url, None).expect("settings")
     }
 
+    fn settings_with(&self, change: impl FnOnce(&mut KeySetSettings)) -> KeySetSettings {
+        let mut settings = self.settings();
+        change(&mut settings);
+        settings
+    }
+
     /// Runs, and has fetched for the first time.
     async fn run(&self, settings: KeySetSettings) -> Running {
         let before = self.fetches();
@@ -145,7 +151,9 @@ async fn a_new_key_is_fetched_when_a_token_names_it_and_an_old_one_goes() {
 #[tokio::test]
 async fn a_name_that_now_means_another_key_is_another_key() {
     let provider = Provider::start(Answer::Keys(vec![RSA.jwk("1")])).await;
-    let settings = KeySetSettings { refresh: Duration::from_millis(20), ..provider.settings() };
+    let settings = provider.settings_with(|settings| {
+        settings.refresh = Duration::from_millis(20);
+    });
     let running = provider.run(settings).await;
     running.knows(1).await;
     let before = running.tokens.known_keys();
@@ -175,7 +183,9 @@ async fn a_flood_of_unknown_keys_is_one_fetch() {
     }
     assert_eq!(provider.fetches(), 2, "one at the start, and one for all of them");
     accepted(&running.tokens, &token(&RSA, "RS256", "1")).await;
-    let pause = KeySetSettings { pause: Duration::ZERO, ..provider.settings() };
+    let pause = provider.settings_with(|settings| {
+        settings.pause = Duration::ZERO;
+    });
     let running = provider.run(pause).await;
     running.knows(1).await;
     for n in 0..3 {
@@ -206,12 +216,11 @@ async fn all_who_wait_for_a_new_key_get_it_by_one_fetch() {
 async fn a_fetch_that_fails_keeps_the_keys() {
     let provider = Provider::start(Answer::Keys(vec![RSA.jwk("1")])).await;
     let quick = Duration::from_millis(20);
-    let settings = KeySetSettings {
-        refresh: quick,
-        pause: Duration::ZERO,
-        wait: Duration::from_millis(150),
-        ..provider.settings()
-    };
+    let settings = provider.settings_with(|settings| {
+        settings.refresh = quick;
+        settings.pause = Duration::ZERO;
+        settings.wait = Duration::from_millis(150);
+    });
     let running = provider.run(settings).await;
     running.knows(1).await;
     let secret = Pair::Secret(SECRET).jwk("1");
@@ -264,7 +273,9 @@ async fn a_provider_that_is_down_at_the_start_is_asked_again() {
     let one = token(&RSA, "RS256", "1");
     refused(&running.tokens, &token(&RSA, "RS256", "0"), Rejected::Invalid, "no key").await;
     provider.answers(Answer::Keys(vec![RSA.jwk("1")]));
-    let quick = KeySetSettings { refresh: Duration::from_millis(20), ..provider.settings() };
+    let quick = provider.settings_with(|settings| {
+        settings.refresh = Duration::from_millis(20);
+    });
     let again = provider.run(quick).await;
     again.knows(1).await;
     accepted(&again.tokens, &one).await;
