@@ -3,10 +3,12 @@
 //! Reads tokens and rules. Leaves where a token stands in a request to `transport`, and what becomes of a subscription to `session`.
 
 mod identity;
+mod person;
 mod revocation;
 mod token;
 
 pub use identity::{Identity, Standing};
+pub use person::Person;
 pub use revocation::Revocation;
 pub use token::{Rejected, Tokens};
 

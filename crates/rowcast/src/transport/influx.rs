@@ -22,6 +22,7 @@ use crate::event::{Table, TableName};
 use crate::filter::Dialect;
 use crate::ingest::decode::{Field, Fields, Point, Record, RecordError};
 use crate::ingest::{Cause, Report};
+use crate::protocol::{Code, Problem};
 
 mod moment;
 
@@ -119,14 +120,11 @@ struct Wish {
 type Body = Result<Bytes, BytesRejection>;
 
 async fn second(State(doors): State<Doors>, Query(wish): Query<Wish>, headers: HeaderMap, body: Body) -> Response {
-    answer(
-        write(&doors, wish, &headers, body).await,
-        |refused| json!({ "code": refused.code, "message": refused.message }),
-    )
+    answer(write(&doors, wish, &headers, body).await, second_shape)
 }
 
 async fn first(State(doors): State<Doors>, Query(wish): Query<Wish>, headers: HeaderMap, body: Body) -> Response {
-    answer(write(&doors, wish, &headers, body).await, |refused| json!({ "error": refused.message }))
+    answer(write(&doors, wish, &headers, body).await, first_shape)
 }
 
 fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_json::Value) -> Response {
@@ -136,6 +134,27 @@ fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_js
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
     }
     response
+}
+
+/// Why somebody may not write, in the words of the interface that was asked.
+pub(super) fn refuse(path: &str, problem: &Problem) -> Response {
+    let (status, code) = match problem.code {
+        Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        _ => (StatusCode::FORBIDDEN, "forbidden"),
+    };
+    let refused = Refused { status, code, message: problem.message.clone() };
+    match path {
+        "/write" => answer(Err(refused), first_shape),
+        _ => answer(Err(refused), second_shape),
+    }
+}
+
+fn second_shape(refused: &Refused) -> serde_json::Value {
+    json!({ "code": refused.code, "message": refused.message })
+}
+
+fn first_shape(refused: &Refused) -> serde_json::Value {
+    json!({ "error": refused.message })
 }
 
 /// Why not everything is stored.

@@ -354,7 +354,7 @@ impl Native {
         if self.frames.is_empty() {
             let again = self.waiting.as_ref().map(|(at, _)| *at);
             tokio::select! {
-                next = self.session.next(&mut self.frames) => next.map_err(End::away)?,
+                next = self.session.next(&mut self.frames) => next.map_err(End::wanted)?,
                 () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
                     let (_, pushes) = self.waiting.take().unwrap_or_else(|| (Instant::now(), Vec::new()));
                     pushes.into_iter().for_each(|n| self.follow(n));
