@@ -20,7 +20,7 @@ pub(super) struct Held(VecDeque<ClientMessage>);
 /// What came of a token.
 #[derive(Debug)]
 pub(super) struct Judged {
-    found: Result<Identity, Rejected>,
+    found: Result<Arc<Identity>, Rejected>,
     reference: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Session {
         self.requests -= 1;
         let held = self.held.take();
         let Judged { found, reference } = judged;
-        match found.map_err(|rejected| refused(&rejected)).and_then(|identity| self.become_known(Arc::new(identity))) {
+        match found.map_err(|rejected| refused(&rejected)).and_then(|identity| self.become_known(identity)) {
             Ok(()) => {
                 let user = self.identity.user.as_deref().map(str::to_owned);
                 let expires_ms = self.identity.expires.map(since_1970);
@@ -93,6 +93,11 @@ impl Session {
         Ok(())
     }
 
+    /// What decides who may come in.
+    pub(crate) fn auth(&self) -> Option<&Arc<crate::auth::Auth>> {
+        self.node.auth.as_ref()
+    }
+
     /// Whose client it is.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.identity
@@ -106,7 +111,7 @@ impl Session {
     }
 
     /// Why a client that has not said who it is gets nothing, where it is one.
-    pub(super) fn is_known(&self) -> Result<(), Problem> {
+    pub(crate) fn is_known(&self) -> Result<(), Problem> {
         match self.identity.standing {
             Standing::Unknown => Err(Problem::new(Code::Unauthenticated, "the client has not said who it is")
                 .hint("send {\"type\":\"auth\",\"token\":\"…\"} first")),

@@ -126,7 +126,7 @@ async fn identify(
         return Err(Refused { problem, error: None });
     }
     match auth.tokens.verify(&token, SystemTime::now()).await {
-        Ok(identity) => Ok(Some(Arc::new(identity))),
+        Ok(identity) => Ok(Some(identity)),
         Err(rejected) => Err(Refused { problem: session::refused(&rejected), error: Some("invalid_token") }),
     }
 }

@@ -133,7 +133,7 @@ async fn whose(node: &Node, identity: Arc<Identity>, token: &str) -> Result<Arc<
     match &node.auth {
         Some(auth) if identity.standing == Standing::Unknown => {
             let found = auth.tokens.verify(token, SystemTime::now()).await;
-            found.map(Arc::new).map_err(|rejected| session::refused(&rejected))
+            found.map_err(|rejected| session::refused(&rejected))
         }
         _ => Ok(identity),
     }
