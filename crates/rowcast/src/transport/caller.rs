@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -94,6 +94,17 @@ pub(super) async fn arrive(State(doors): State<Doors>, request: Request, next: N
     };
     parts.extensions.insert(Arrival(arrival));
     next.run(Request::from_parts(parts, body)).await
+}
+
+/// The token of the Authorization header.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    token::of_header(value, Entrance::Exchange).ok()
+}
+
+/// Whether a request is known to come from a page that is not ours.
+pub(super) fn is_foreign_page(doors: &Doors, headers: &HeaderMap, uri: &Uri) -> bool {
+    doors.origins.is_own(headers, uri) == Some(false)
 }
 
 /// Lets only those on who may see and change how the gateway itself is.
