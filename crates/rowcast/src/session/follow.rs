@@ -13,6 +13,7 @@ use super::access::{Act, allowed_event, on_channel};
 use super::bound::{Bound, head};
 use super::events::{EventName, HISTORY, HISTORY_MAX};
 use super::fold::pending;
+use super::identify::Judged;
 use super::node::Node;
 use super::order::parse_order;
 use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
@@ -88,6 +89,8 @@ pub(super) enum Step {
     Failed(Problem),
     /// The answer to a request; no subscription's.
     Reply(ServerMessage),
+    /// What came of a token.
+    Judged(Box<Judged>),
 }
 
 /// The session is gone, or has unsubscribed.
