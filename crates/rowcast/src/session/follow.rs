@@ -18,7 +18,7 @@ use super::node::Node;
 use super::order::parse_order;
 use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
 use super::rights::{NoRights, Rights, hidden, rules, to_read};
-use super::settle::Unsettled;
+use super::settle::{Settled, Unsettled};
 use super::share::{Need, Next, Reader, Taken};
 use crate::auth::Identity;
 use crate::event::{Channel, Offset, Position, Table};
@@ -36,6 +36,8 @@ pub(super) const EVENTS_MAX: usize = 1024;
 pub(super) const BYTES_MAX: usize = 256 << 10;
 /// As much of it is told at once: a client that reads nothing holds this a few times.
 pub(super) const PIECE_BYTES: usize = 64 << 10;
+/// So many snapshots are taken until one can be followed.
+const SNAPSHOTS: u32 = 11;
 /// The pause before a database that is away is asked for a table again.
 const AWAY: Duration = Duration::from_millis(250);
 
@@ -232,6 +234,17 @@ impl Way {
         Ok(Ok(self.say_subscribed(false).await?))
     }
 
+    /// Whether the rows of a snapshot are followed by what the rules say from its position on.
+    async fn fits(&mut self, bound: &Bound, settled: Settled) -> bool {
+        if self.follow.rights.sets.is_empty() {
+            return true;
+        }
+        // The database has judged the rows by what it read of other tables in the same moment.
+        settled.is_clean()
+            && self.covers(settled.position).await
+            && self.follow.bound.as_ref().is_some_and(|now| now.table == bound.table)
+    }
+
     /// Whether what the client may see is known from a position on.
     async fn covers(&mut self, position: Position) -> bool {
         if self.rights_hold(position).await {
@@ -286,9 +299,9 @@ impl Way {
             return Ok(Ok(self.say_subscribed(false).await?));
         };
         let mut bound = bound;
-        for _ in 0..5 {
+        for tried in 0..SNAPSHOTS {
             let (reason, message) = match self.snapshot(&bound, need).await? {
-                Ok(Taken { settled, mark }) if self.rights_hold(settled.position).await => {
+                Ok(Taken { settled, mark }) if self.fits(&bound, settled).await => {
                     self.begin_at(settled.position);
                     self.follow.skip = (!settled.is_clean()).then_some(Skip { mark, until: settled.until });
                     return Ok(Ok(self.say_subscribed(false).await?));
@@ -307,6 +320,10 @@ impl Way {
                 }
                 Err(NoSnapshot::Unsettled(Unsettled::Store(error))) => return Ok(Err(store_problem(error))),
             };
+            if reason.is_none() {
+                // What rules read of other tables may change in a burst.
+                tokio::time::sleep(Duration::from_millis(1 << tried)).await;
+            }
             // The rows that the client has are not those of any position.
             if std::mem::take(&mut self.shown) {
                 self.say_broken(reason, message.to_owned()).await?;
@@ -316,7 +333,7 @@ impl Way {
             }
             bound = self.follow.bound.clone().unwrap_or(bound);
         }
-        let message = "the table is altered, or the log moves on, faster than the table can be read";
+        let message = "the table is altered, or what you may see of it changes, or the log moves on, faster than the table can be read";
         Ok(Err(Problem::new(Code::Unavailable, message).hint("let the log keep more: log.keep_events, log.keep_bytes")))
     }
 
