@@ -111,6 +111,12 @@ impl KeySet {
         changed
     }
 
+    /// Fetches it once. Whether keys have changed.
+    pub(super) async fn fetch_now(&self) -> bool {
+        let mut turn = self.turn.lock().await;
+        self.fetch(&mut turn).await.1
+    }
+
     /// Fetches it at once and from time to time, for ever.
     pub(super) async fn keep_fresh(&self, changed: impl Fn()) {
         loop {

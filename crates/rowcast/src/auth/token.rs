@@ -21,6 +21,7 @@ use super::{Identity, Standing};
 use cache::Cache;
 pub use expect::Expect;
 use shape::Shape;
+pub use shape::unverified;
 
 /// Why a token is not accepted, in words that help nobody to make a better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -186,7 +187,8 @@ impl Tokens {
         identity.key.as_ref().is_some_and(is_known) && !self.revocations.concern(identity)
     }
 
-    /// Counts revocations and changes of keys: after each, ask [`still_trusts`](Self::still_trusts) again.
+    /// Counts revocations and changes of keys: after each, ask [`still_trusts`](Self::still_trusts) again. To be called before a token
+    /// is verified, so that nothing falls between the two.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -203,6 +205,14 @@ impl Tokens {
     pub async fn run(&self, stop: CancellationToken) {
         let keep = self.key_sets.iter().map(|set| set.keep_fresh(|| self.has_changed()));
         stop.run_until_cancelled(futures_util::future::join_all(keep)).await;
+    }
+
+    /// Fetches the key sets once, for who does not [run](Self::run).
+    pub async fn fetch(&self) {
+        let fetches = self.key_sets.iter().map(KeySet::fetch_now);
+        if futures_util::future::join_all(fetches).await.into_iter().any(|changed| changed) {
+            self.has_changed();
+        }
     }
 
     /// The keys that are known now.
