@@ -318,3 +318,107 @@ impl One<'_, '_> {
         self.reader.mistakes.push(origin, &format!("{}[{}].{name}", self.list, self.number), what, fix);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::{config, layers, mistakes};
+    use super::super::super::{Config, DEFAULT};
+    use super::*;
+
+    const SECRET: &str = "a secret of more than thirty-two bytes";
+    const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$K3iGq8aY5lwGkWZAyS8cGEXqAgHr6sQyNnmZTCfxLbI";
+
+    #[test]
+    fn without_a_key_everybody_may_do_everything() {
+        assert!(config("").auth.is_none());
+        assert!(config("[auth]\nissuer = 'https://id.example'\n").auth.is_none());
+        assert!(config("[auth]\nanonymous = true\n").auth.is_some_and(|auth| auth.settings.anonymous));
+    }
+
+    #[test]
+    fn keys_and_users_are_read() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let file = format!(
+            "[auth]\nsecret = '{SECRET}'\njwks = ['https://id.example/jwks']\naudience = ['rowcast']\nleeway = '5s'\ntenant_claim = 'org'\n\
+             life_max = '1h'\nquery = ''\ncookie = 'session'\n[[auth.key]]\nkid = 'two'\nsecret = '{SECRET}'\nalgorithms = ['HS512']\n\
+             [[auth.user]]\nname = 'ann'\npassword_hash = '{HASH}'\nclaims = {{ org = 'acme', n = 1 }}\n"
+        );
+        let auth = config(&file).auth.expect("on");
+        assert_eq!((auth.keys.len(), auth.key_sets.len(), auth.users.len()), (2, 1, 1));
+        assert_eq!(auth.users[0].claims["org"], "acme");
+        assert_eq!((auth.expect.leeway.as_secs(), auth.expect.tenant.as_deref()), (5, Some("org")));
+        assert_eq!(auth.expect.life_max, Some(HOUR));
+        assert_eq!((auth.settings.query.as_deref(), auth.settings.cookie.as_deref()), (None, Some("session")));
+        assert!(auth.keys.iter().all(|key| key.issuer().is_some()));
+        let debugged = format!("{auth:?}");
+        assert!(!debugged.contains("thirty-two") && !debugged.contains("argon2id"), "{debugged}");
+    }
+
+    #[test]
+    fn the_environment_gives_secrets_and_whole_lists() {
+        let key = format!("[{{ kid = 'a', secret = '{SECRET}' }}]");
+        let environment = [("ROWCAST__AUTH__SECRET", SECRET), ("ROWCAST__AUTH__KEY", key.as_str())];
+        let auth = Config::read(&layers("", &environment, vec![])).expect("no mistakes").auth.expect("on");
+        assert_eq!(auth.keys.len(), 2);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        std::fs::write(&path, format!("{SECRET}\n")).expect("written");
+        let file = format!("[auth]\nsecret = '${{file:{}}}'\n", path.display());
+        assert_eq!(config(&file).auth.expect("on").keys[0].text.0, SECRET);
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let file = format!(
+            "[auth]\nsecret = '{SECRET}'\n[[auth.key]]\nsecret = '{SECRET}'\n[[auth.key]]\nprivate = '{SECRET}'\n[[auth.key]]\njwk = '{SECRET}'\n\
+             [[auth.key]]\nsecret = '${{MY_SECRET}}'\n[[auth.user]]\npassword_hash = '{HASH}'\n"
+        );
+        let printed = layers(&file, &[], vec![]).print();
+        assert!(!printed.contains("thirty-two") && !printed.contains("argon2id"), "{printed}");
+        assert!(
+            printed.contains("[[auth.key]]\nsecret = \"***\"") && printed.contains("secret = \"${MY_SECRET}\""),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place_and_without_the_secret() {
+        mistakes(
+            "[auth]\nsecret = 'hunter2'\njwks = ['http://id.example/jwks']\nuser_claim = ''\n[[auth.key]]\nkid = 'a'\n[[auth.key]]\nsecret = 5\n\
+             [[auth.key]]\npublic = 'hunter2'\nalgorithm = ['HS256']\n[[auth.user]]\nname = 'ann'\npassword_hash = 'hunter2'\n[[auth.user]]\nname = 'bob'\n",
+            &[
+                "rowcast.toml:2: auth.secret: the secret has 7 bytes; one with fewer than 32 can be guessed: make one with `openssl rand -base64 48`, and give it to whoever signs the tokens, too",
+                "rowcast.toml:3: auth.jwks: keys are fetched by https only: whoever is on the way could put keys of his own in it; write for example \"https://id.example.com/jwks.json\"",
+                "rowcast.toml:4: auth.user_claim: the claim has no name; write for example \"sub\"",
+                "rowcast.toml:6: auth.key[0].kid: a key is one of secret, public, private and jwk; write for example public = \"${file:key.pem}\"",
+                "rowcast.toml:8: auth.key[1].secret: expected text; write it in quotes",
+                "rowcast.toml:10: auth.key[2].public: there is no public key in it: it begins with -----BEGIN PUBLIC KEY-----; `openssl x509 -pubkey -noout -in certificate.pem` makes one of a certificate",
+                "rowcast.toml:11: auth.key[2].algorithm: there is no such key; did you mean algorithms?",
+                "rowcast.toml:14: auth.user[0].password_hash: it is not an argon2id hash; `rowcast password` makes one",
+                "rowcast.toml:15: auth.user[1].name: a user has a name and a password_hash; `rowcast password` makes the hash",
+            ],
+        );
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        mistakes(
+            "[auth]\njwks = ['https://id.example/jwks']\n",
+            &[
+                "rowcast.toml:2: auth.jwks: a provider signs tokens for others with the same keys, and all of them would be let in; set auth.audience, or auth.issuer, or both",
+            ],
+        );
+        let user = format!("[[auth.user]]\nname = 'ann'\npassword_hash = '{HASH}'\n");
+        let told = Config::read(&layers(&user, &[], vec![])).expect_err("no key").to_string();
+        assert!(told.contains("auth.secret: there is no key to sign the tokens with"), "{told}");
+    }
+
+    #[test]
+    fn the_examples_in_the_defaults_are_of_keys_that_there_are() {
+        for (list, keys) in [("# [[auth.key]]", KEY_KEYS), ("# [[auth.user]]", USER_KEYS)] {
+            let example =
+                DEFAULT.lines().skip_while(|line| *line != list).skip(1).take_while(|line| line.starts_with('#'));
+            let names: Vec<&str> =
+                example.filter_map(|line| line.strip_prefix("# ")?.split_once(" = ")).map(|(name, _)| name).collect();
+            let names: Vec<&&str> = names.iter().filter(|name| !name.starts_with('#')).collect();
+            assert!(!names.is_empty() && names.iter().all(|name| keys.contains(name)), "{names:?}");
+        }
+    }
+}
