@@ -309,6 +309,7 @@ impl Builder {
         }
         if let Some(auth) = node.auth.clone() {
             let stop = stop.clone();
+            auth.tokens.fetch().await;
             tasks.push(tokio::spawn(async move { auth.tokens.run(stop).await }));
         }
         look_at_events(&node).await?;

@@ -395,7 +395,7 @@ mod tests {
                 "rowcast.toml:10: auth.key[2].public: there is no public key in it: it begins with -----BEGIN PUBLIC KEY-----; `openssl x509 -pubkey -noout -in certificate.pem` makes one of a certificate",
                 "rowcast.toml:11: auth.key[2].algorithm: there is no such key; did you mean algorithms?",
                 "rowcast.toml:14: auth.user[0].password_hash: it is not an argon2id hash; `rowcast password` makes one",
-                "rowcast.toml:15: auth.user[1].name: a user has a name and a password_hash; `rowcast password` makes the hash",
+                "rowcast.toml:16: auth.user[1].name: a user has a name and a password_hash; `rowcast password` makes the hash",
             ],
         );
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

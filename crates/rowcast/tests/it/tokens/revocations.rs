@@ -83,6 +83,22 @@ async fn an_older_revocation_does_not_undo_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_revocation_holds_and_is_kept_when_who_asked_for_it_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = open(folder.path());
+    let ann = Pair::Secret(SECRET).token("HS256", &claims());
+    tokens.verify(&ann, SystemTime::now()).await.expect("accepted");
+    let mut revoking = Box::pin(tokens.revoke(of_user("ann")));
+    assert!(futures_util::poll!(&mut revoking).is_pending(), "the disk takes longer");
+    drop(revoking);
+    refused(&tokens, &ann, Rejected::Revoked, "revocation").await;
+    while !folder.path().join("revocations.json").exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    refused(&open(folder.path()), &ann, Rejected::Revoked, "revocation").await;
+}
+
+#[tokio::test]
 async fn many_at_once_are_all_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let tokens = open(folder.path());
