@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use rowcast::auth::rules::Rules;
 use rowcast::auth::{Issuer, Revocations, Tokens, Trust, Users};
 
 use crate::config;
@@ -17,6 +18,7 @@ pub(crate) fn to_serve(config: &config::Auth, data: &Path) -> anyhow::Result<row
         .with_context(|| format!("what was revoked cannot be read from {}", folder.display()))?;
     Ok(rowcast::auth::Auth {
         tokens: tokens(config, revocations)?,
+        rules: Rules::default(),
         users: Users::new(config.users.clone())?,
         issuer: issuer(config).transpose()?,
         settings: config.settings.clone(),

@@ -9,7 +9,9 @@ mod issuer;
 mod key;
 mod key_set;
 mod password;
+mod person;
 mod revocation;
+pub mod rules;
 mod strict;
 mod token;
 mod users;
@@ -20,6 +22,7 @@ pub use issuer::Issuer;
 pub use key::{Key, KeyError};
 pub use key_set::KeySetSettings;
 pub use password::hash_password;
+pub use person::Person;
 pub use revocation::{Revocation, RevocationError, Revocations};
 pub use token::{Expect, Refusal, Rejected, Tokens, Trust, unverified};
 pub use users::{NotLoggedIn, User, Users};
@@ -31,6 +34,8 @@ use std::time::Duration;
 pub struct Auth {
     /// Reads tokens.
     pub tokens: Tokens,
+    /// What clients may do.
+    pub rules: rules::Rules,
     /// Who can log in with a password.
     pub users: Users,
     /// Makes the tokens of those who have logged in.

@@ -6,16 +6,21 @@ pub mod access;
 mod ask;
 mod bound;
 mod bucket;
+mod chosen;
 pub mod events;
+mod expiry;
 mod fold;
 mod follow;
 mod gate;
+mod identify;
 mod list;
 mod node;
 mod order;
 mod pace;
 mod read;
 pub mod requests;
+mod revoke;
+pub(crate) mod rights;
 mod settle;
 mod share;
 mod snapshot;
@@ -35,10 +40,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 pub use ask::CONFLATED;
 pub use bound::projection;
+pub use expiry::UNAUTHENTICATED;
 pub use follow::store_problem;
 pub use gate::SnapshotPermit;
+pub use identify::refused;
 pub use node::{Connected, Database, Drain, Limits, Node};
-pub use order::{parse_names, parse_order, unknown_column};
+pub use order::{find_column, parse_names, parse_order};
+pub use revoke::{REVOKED, Whose};
+pub use rights::{Question, described, question, sender, to_insert};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
 
@@ -49,7 +58,9 @@ use crate::hub::{Closing, Item, ItemKind, Lane, SessionKey, SubscriptionKey};
 use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish, Subscribe};
+use expiry::Term;
 use follow::{Sent, Start, Step, Wish, follow};
+use identify::Held;
 use list::List;
 use pace::Pace;
 use read::{Broken, Follow, Frame};
@@ -66,6 +77,10 @@ pub struct Session {
     connected: Arc<Connected>,
     /// Whose client it is.
     identity: Arc<Identity>,
+    /// When its token expires, or it has to show one; `None` while neither is to come.
+    term: Option<Box<Term>>,
+    /// What waits while a token is looked at; `None` while none is.
+    held: Option<Box<Held>>,
     wire: Wire,
     subscriptions: List<Subscription>,
     next_key: u32,
@@ -125,11 +140,14 @@ impl Session {
         let (key, connected) = node.admit(transport, remote, &identity)?;
         let mut heartbeat = interval_at(Instant::now() + node.limits.heartbeat, node.limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let term = Term::of(&node, &identity);
         Ok(Self {
             node,
             key,
             connected,
             identity,
+            term,
+            held: None,
             wire,
             subscriptions: List::default(),
             next_key: 0,
@@ -161,9 +179,9 @@ impl Session {
         });
     }
 
-    /// Whether the client may say more: not while its answers pile up.
+    /// Whether the client may say more: not while its answers pile up, or a token is looked at.
     pub fn can_receive(&self) -> bool {
-        self.replies.len() + self.requests < REPLIES_MAX
+        self.held.is_none() && self.replies.len() + self.requests < REPLIES_MAX
     }
 
     /// Does what one message asks for; answers come out of [`next`](Self::next). `Err` ends the connection.
@@ -200,6 +218,7 @@ impl Session {
     }
 
     fn begin(&mut self, subscribe: Subscribe, start: Start) -> Result<(), Problem> {
+        self.is_known()?;
         let limit = self.node.limits.subscriptions;
         if self.subscriptions.len() >= limit {
             let message = format!("this connection has its {limit} subscriptions");
@@ -233,6 +252,8 @@ impl Session {
             return Ok(Wish {
                 id_json: serde_json::to_string(&subscribe.id).expect("a string is always JSON").into(),
                 id: subscribe.id,
+                identity: Mutex::new(self.identity.clone()),
+                shown: Mutex::default(),
                 channel: Channel::Table(event.table.clone()),
                 filter: event.filter_with(filter)?,
                 columns: None,
@@ -258,6 +279,8 @@ impl Session {
         Ok(Wish {
             id_json: serde_json::to_string(&subscribe.id).expect("a string is always JSON").into(),
             id: subscribe.id,
+            identity: Mutex::new(self.identity.clone()),
+            shown: Mutex::default(),
             channel,
             filter: filter.map(Filter::parse).transpose()?,
             columns: subscribe.columns,
@@ -334,6 +357,7 @@ impl Session {
     pub async fn next(&mut self, out: &mut Vec<Bytes>) -> Result<(), Closing> {
         loop {
             self.take_back();
+            self.pass_term(out);
             if self.joining {
                 // In a box: the room that it takes is needed for a moment only.
                 Box::pin(self.finish_joins(out)).await;
@@ -395,6 +419,11 @@ impl Session {
             steps.first = Some(sent);
             return Poll::Ready(());
         }
+        if let Some(term) = &mut self.term
+            && term.poll_due(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
         if let Some(pace) = &mut self.pace
             && pace.poll_due(cx).is_ready()
         {
@@ -446,6 +475,21 @@ impl Session {
         };
         let phase = self.spawn_follow(key, wish.clone(), Start::Quietly(way.cursor));
         self.set_phase(key, phase);
+    }
+
+    /// What a subscription may show has to be found out anew.
+    fn look_again(&mut self, key: SubscriptionKey) {
+        let Some(subscription) = self.subscriptions.get(&key) else { return };
+        match &subscription.phase {
+            // What is queued was allowed; the way back begins behind it.
+            Phase::Live | Phase::Joining(..) => self.node.hub.send_away(self.key, key),
+            Phase::Following(task) => {
+                task.abort();
+                let wish = subscription.wish.clone();
+                let phase = self.spawn_follow(key, wish, Start::Anew);
+                self.set_phase(key, phase);
+            }
+        }
     }
 
     fn fail(&mut self, key: SubscriptionKey, problem: Problem, out: &mut Vec<Bytes>) {
@@ -557,10 +601,14 @@ impl Session {
     }
 
     fn step(&mut self, (key, step): (SubscriptionKey, Step), out: &mut Vec<Bytes>) {
-        if let Step::Reply(message) = step {
-            self.requests -= 1;
-            return self.reply(&message);
-        }
+        let step = match step {
+            Step::Reply(message) => {
+                self.requests -= 1;
+                return self.reply(&message);
+            }
+            Step::Judged(judged) => return self.judged(*judged),
+            step => step,
+        };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
         match step {
             Step::Frames(frames) => {
@@ -576,12 +624,15 @@ impl Session {
                 self.joining = true;
             }
             Step::Failed(problem) => self.fail(key, problem, out),
-            Step::Reply(_) => {}
+            Step::Reply(_) | Step::Judged(_) => {}
         }
     }
 
     /// Tells an idle client how far everything is.
     fn say_position(&mut self) {
+        if self.is_known().is_err() {
+            return;
+        }
         if let Some(position) = self.settled() {
             self.reply(&ServerMessage::Position { position: position.to_string() });
         } else if self.wire == Wire::Sse {

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::chosen::Sets;
 use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
 use super::settle::Shown;
 use super::share::Sharing;
-use crate::auth::{Auth, Identity};
+use crate::auth::{Auth, Identity, Rejected};
 use crate::hub::{Closing, Hub, Queue, SessionKey};
 use crate::ingest::Ingest;
 use crate::log::Log;
@@ -118,6 +119,8 @@ pub struct Node {
     pub(super) sharing: Sharing,
     /// What the snapshots so far have shown of the log.
     pub(super) shown: Mutex<Option<Shown>>,
+    /// What rules read of other tables.
+    pub(super) sets: Sets,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
     /// Nobody is let in any more.
@@ -163,6 +166,7 @@ impl Node {
             gates,
             sharing: Sharing::default(),
             shown: Mutex::default(),
+            sets: Sets::default(),
             sessions,
             next_session: AtomicU64::new(1),
             draining: AtomicBool::new(false),
@@ -204,6 +208,12 @@ impl Node {
             subscriptions: AtomicUsize::new(0),
         });
         sessions.insert(key, connected.clone());
+        drop(sessions);
+        // Asked when it is in the list, so that no revocation falls between the token's check and this.
+        if self.auth.as_ref().is_some_and(|auth| !auth.tokens.still_trusts(identity)) {
+            self.dismiss(key);
+            return Err(super::refused(&Rejected::Revoked));
+        }
         Ok((key, connected))
     }
 

@@ -3,6 +3,7 @@
 mod classes;
 mod delivery_contract;
 mod delivery_crash;
+mod doors_auth;
 mod dropins;
 mod filter;
 mod fuzz;
@@ -41,6 +42,7 @@ mod pg_types;
 mod pg_wire;
 mod protocol_vectors;
 mod rooms;
+mod rules;
 mod scratch;
 mod settle;
 mod snapshots;
