@@ -16,6 +16,7 @@ mod subscribe;
 #[path = "../../crates/rowcast-server/src/bench/table.rs"]
 mod table;
 mod ticks;
+mod tokens;
 #[path = "../../crates/rowcast-server/src/bench/usage.rs"]
 mod usage;
 
@@ -61,6 +62,8 @@ enum Bench {
     Ingest,
     /// A chart's history over large tables (part of `capture`).
     Series,
+    /// Verifying tokens, the first time and again.
+    Tokens,
     /// One of the servers that are measured; stops when its standard input ends.
     #[command(hide = true)]
     Serve { kind: String, folder: PathBuf },
@@ -95,6 +98,7 @@ fn main() -> Result<()> {
             postgres::run(&scale)?;
             mysql::run(&scale)?;
             ingest::run(&scale)?;
+            tokens::run(&scale)?;
             series::run(&scale)
         }
         Bench::Log(args) => log::run(&args.quick(scale.quick)),
@@ -105,6 +109,7 @@ fn main() -> Result<()> {
         Bench::Mysql => mysql::run(&scale),
         Bench::Ingest => ingest::run(&scale),
         Bench::Series => series::run(&scale),
+        Bench::Tokens => tokens::run(&scale),
         Bench::Serve { kind, folder } => serve(&kind, &folder),
     }
 }

@@ -27,6 +27,7 @@ Examples:
   rowcast dead-letters retry --source car --database sqlite:shop.db   what was refused, once more
   rowcast tail readings --where 'speed > 40'   changes in the terminal as they happen
   rowcast ingest --table readings --database sqlite:shop.db readings.csv.gz   rows of a file
+  rowcast token make --sub ann --claim tenant=acme   a token, to try things with
   rowcast bench --quick                        delivery beside a floor and npm's servers
 
 Environment:
@@ -108,6 +109,10 @@ pub(crate) enum Command {
     /// The floor of `bench`; stops when its standard input ends
     #[command(hide = true)]
     BenchFloor,
+    /// Make a token, or explain one: what it says, and whether this configuration accepts it
+    Token(Token),
+    /// Read a password, and print the hash that [[auth.user]] takes
+    Password,
     /// Print the configuration that holds, and where each value comes from
     Config(ShowConfig),
     /// Print the version
@@ -400,6 +405,47 @@ pub(crate) struct WhichDeadLetters {
     /// Print JSON, one line for each
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    pub(crate) what: OfToken,
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OfToken {
+    /// Print a token, signed by the first key of the configuration that can sign
+    Make(MakeToken),
+    /// Print what a token says, in words, and why it is accepted or refused
+    Explain {
+        /// The token; without it, or with -, it is read from standard input, where no other user of the machine sees it
+        #[arg(value_name = "TOKEN")]
+        token: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MakeToken {
+    /// Whose token it is (the claim `sub`)
+    #[arg(long, value_name = "USER")]
+    pub(crate) sub: Option<String>,
+    /// A further claim; what is JSON is taken as JSON: roles='["a","b"]'
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    pub(crate) claims: Vec<(String, serde_json::Value)>,
+    /// How long it is good [default: auth.token_ttl]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) ttl: Option<Duration>,
+}
+
+fn claim(text: &str) -> Result<(String, serde_json::Value), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
+        }
+        _ => Err("expected NAME=VALUE".into()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ use rowcast::transport::influx::Influx;
 
 pub(crate) use layers::{Flags, Layers};
 pub(crate) use mistake::Mistakes;
+pub(crate) use read::auth::{Auth, Key};
 pub(crate) use read::ingest::Ingest;
 pub(crate) use read::listen::{Listening, Offer};
 pub(crate) use units::{DatabaseUrl, Listen, duration, without_password};
@@ -41,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) influx: Option<Influx>,
     /// `None`: it is not served.
     pub(crate) socketio: Option<rowcast::socketio::Settings>,
+    /// `None`: everybody may do everything.
+    pub(crate) auth: Option<Auth>,
     pub(crate) log: Log,
     pub(crate) spool: Spool,
     pub(crate) limits: Limits,

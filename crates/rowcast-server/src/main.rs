@@ -1,5 +1,6 @@
 //! The binary `rowcast`: reads what it is told, and starts one command.
 
+mod auth;
 mod bench;
 mod capture;
 mod cli;
@@ -15,9 +16,11 @@ mod listen;
 mod logs;
 mod numbers;
 mod pages;
+mod password;
 mod serve;
 mod simulate;
 mod tail;
+mod token;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -80,6 +83,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(letters) => {
             return dead_letters::run(&Config::read(&layers(&cli.common))?, &letters).await;
         }
+        Command::Token(asked) => return token::run(&Config::read(&layers(&cli.common))?, &asked).await,
+        Command::Password => password::run()?,
         Command::Config(show) if show.default => say(config::DEFAULT),
         Command::Config(_) => {
             let layers = layers(&cli.common);

@@ -26,7 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Config, Offer};
 use crate::listen::{Allowance, Bound, Doorway};
-use crate::{database, descriptors, files, logs, numbers, pages, say};
+use crate::{auth, database, descriptors, files, logs, numbers, pages, say};
 
 /// `rowcast serve`.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
@@ -112,6 +112,9 @@ impl Node<'_> {
             .origins(origins(&config.http.origins))
             .tables(config.tables.clone())
             .dead_letters(config.http.dead_letters);
+        if let Some(auth) = &config.auth {
+            builder = builder.auth(auth::to_serve(auth, &config.data)?);
+        }
         if let Some(influx) = &config.influx {
             builder = builder.influx(influx.clone());
         }

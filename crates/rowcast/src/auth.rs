@@ -24,7 +24,7 @@ pub use key_set::KeySetSettings;
 pub use password::hash_password;
 pub use person::Person;
 pub use revocation::{Revocation, RevocationError, Revocations};
-pub use token::{Expect, Refusal, Rejected, Tokens, Trust};
+pub use token::{Expect, Refusal, Rejected, Tokens, Trust, unverified};
 pub use users::{NotLoggedIn, User, Users};
 
 use std::time::Duration;

@@ -323,6 +323,7 @@ impl Builder {
         if let Some(auth) = node.auth.clone() {
             tasks.push(tokio::spawn(node.clone().watch_trust(auth.clone(), stop.clone())));
             let stop = stop.clone();
+            auth.tokens.fetch().await;
             tasks.push(tokio::spawn(async move { auth.tokens.run(stop).await }));
         }
         look_at_events(&node).await?;

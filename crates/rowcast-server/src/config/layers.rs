@@ -11,13 +11,15 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 use super::DEFAULT;
 use super::mistake::{Mistakes, Origin};
-use super::read::{ingest, listen, socketio, table};
+use super::read::{auth, ingest, listen, socketio, table};
 
 /// What flags set, by key.
 pub(crate) type Flags = Vec<(&'static str, &'static str, Vec<String>)>;
 
 /// The lists of sections, `[[name]]`, and the keys of each entry.
-pub(super) const LISTS: [(&str, &[&[&str]]); 4] = [
+pub(super) const LISTS: [(&str, &[&[&str]]); 6] = [
+    ("auth.key", &[auth::KEY_KEYS]),
+    ("auth.user", &[auth::USER_KEYS]),
     ("ingest", &[ingest::KEYS, ingest::feed::KEYS, ingest::flow::KEYS]),
     ("table", &[table::KEYS]),
     ("push", &[socketio::KEYS]),
@@ -209,7 +211,7 @@ impl Layers {
     /// `ROWCAST__INGEST` holds the whole list, as TOML.
     fn list_from_environment(&mut self, list: List, text: &str, origin: &Origin) {
         let name = list.0;
-        let toml = format!("{name} = {text}");
+        let toml = format!("list = {text}");
         match Document::parse(toml.as_str()) {
             Ok(document) => {
                 self.lists.remove(name);

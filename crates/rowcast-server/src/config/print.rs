@@ -36,11 +36,11 @@ impl Layers {
 }
 
 /// Keys whose texts nobody should read. What only names a secret (`${NAME}`) is shown.
-const SECRETS: [&str; 5] = ["headers", "body", "send", "auth", "password"];
+const SECRETS: [&str; 9] = ["headers", "body", "send", "auth", "password", "password_hash", "secret", "private", "jwk"];
 
 fn hidden(value: &Value) -> Value {
     match value {
-        Value::String(text) if !text.value().contains("${") => Value::from("***"),
+        Value::String(text) if !text.value().contains("${") && !text.value().is_empty() => Value::from("***"),
         Value::Array(items) => Value::Array(items.iter().map(hidden).collect()),
         Value::InlineTable(table) => {
             Value::InlineTable(table.iter().map(|(name, value)| (name, hidden(value))).collect())

@@ -1,5 +1,6 @@
 //! Values into types, key by key; whatever is wrong is noted and the rest is read on.
 
+pub(super) mod auth;
 mod event;
 mod influx;
 pub(super) mod ingest;
@@ -35,6 +36,7 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
         drop_ins: r.drop_ins(),
         influx: r.influx(),
         socketio: r.socketio(),
+        auth: r.auth(),
         log: r.log(),
         spool: r.spool(),
         limits: r.limits(),

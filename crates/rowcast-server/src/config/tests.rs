@@ -6,7 +6,7 @@ use rowcast::ingest::pull::{EngineIo, Feed, HttpFeed, Part, Payload, Qos};
 
 use super::*;
 
-fn layers(file: &str, environment: &[(&str, &str)], flags: Flags) -> Layers {
+pub(super) fn layers(file: &str, environment: &[(&str, &str)], flags: Flags) -> Layers {
     let mut layers = Layers::defaults();
     layers.text(&"rowcast.toml".into(), file);
     layers.environment(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

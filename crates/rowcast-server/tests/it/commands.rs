@@ -163,3 +163,77 @@ async fn tail_without_a_server_says_so() {
     let output = ran(folder.path(), &["tail", "-t", "orders", "--url", "http://127.0.0.1:9"]).await;
     assert!(text(&output.stderr).contains("is `rowcast serve` running there?"), "{}", text(&output.stderr));
 }
+
+#[tokio::test]
+async fn a_token_is_made_and_explained() {
+    let folder = shop();
+    let secret = "a secret of more than thirty-two bytes";
+    let settings = format!("[auth]\nsecret = \"{secret}\"\naudience = [\"rowcast\"]\ntenant_claim = \"tenant\"\n");
+    std::fs::write(folder.path().join("rowcast.toml"), settings).expect("a file");
+    let made = ran(
+        folder.path(),
+        &["token", "make", "--sub", "ann", "--claim", "tenant=acme", "--claim", "n=[1]", "--ttl", "5m"],
+    )
+    .await;
+    let token = text(&made.stdout).trim();
+    assert!(made.status.success() && token.split('.').count() == 3 && made.stderr.is_empty(), "{}", text(&made.stderr));
+
+    let explained = ran(folder.path(), &["token", "explain", token]).await;
+    let told = text(&explained.stdout);
+    assert!(explained.status.success(), "{told}");
+    for part in [
+        "alg  HS256",
+        "sub     ann",
+        "tenant  acme",
+        "n       [1]",
+        "aud     rowcast",
+        " UTC, in ",
+        "accepted: user ann, tenant acme, signed by the key HS256#",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let other = format!("Bearer {}x", &token[..token.len() - 2]);
+    let refused = ran(folder.path(), &["token", "explain", &other]).await;
+    let told = text(&refused.stdout);
+    assert!(
+        !refused.status.success()
+            && told.contains("refused: ")
+            && told.contains("the client is told: the token is not valid"),
+        "{told}"
+    );
+    assert!(!told.contains(secret));
+
+    let without_tenant = ran(folder.path(), &["token", "make", "--sub", "ann"]).await;
+    assert!(
+        text(&without_tenant.stderr).contains("the server will refuse this token: its `tenant`"),
+        "{}",
+        text(&without_tenant.stderr)
+    );
+    std::fs::remove_file(folder.path().join("rowcast.toml")).expect("removed");
+    let none = ran(folder.path(), &["token", "make", "--sub", "ann"]).await;
+    assert!(text(&none.stderr).contains("there is no key in the configuration"), "{}", text(&none.stderr));
+}
+
+#[tokio::test]
+async fn a_password_becomes_a_hash_that_the_configuration_takes() {
+    let folder = shop();
+    let mut command = rowcast(folder.path(), &["password"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut input = child.stdin.take().expect("piped");
+    tokio::io::AsyncWriteExt::write_all(&mut input, b"correct horse\n").await.expect("written");
+    drop(input);
+    let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("in time").expect("it ends");
+    let hash = text(&output.stdout).trim();
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && !hash.contains("correct"), "{hash}");
+    let settings = format!(
+        "[auth]\nsecret = \"a secret of more than thirty-two bytes\"\n[[auth.user]]\nname = \"ann\"\npassword_hash = \"{hash}\"\n"
+    );
+    std::fs::write(folder.path().join("rowcast.toml"), settings).expect("a file");
+    let shown = ran(folder.path(), &["config"]).await;
+    let told = text(&shown.stdout);
+    assert!(
+        shown.status.success() && !told.contains("argon2id") && !told.contains("thirty-two"),
+        "{told}{}",
+        text(&shown.stderr)
+    );
+}

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::key::{Key, KeyError};
+use super::token::Known;
 
 /// Where keys are fetched, and how often.
 #[derive(Debug, Clone)]
@@ -70,6 +71,7 @@ impl KeySetSettings {
 pub(super) struct KeySet {
     settings: KeySetSettings,
     keys: RwLock<Arc<[Key]>>,
+    known: Arc<Known>,
     /// Held by who fetches; all others who wait for it find what it has brought.
     turn: Mutex<Turn>,
 }
@@ -78,6 +80,8 @@ pub(super) struct KeySet {
 struct Turn {
     /// When a key that was not known was last looked for.
     looked: Option<Instant>,
+    /// After how long to fetch again, where somebody else than the one who does that has fetched.
+    next: Option<Duration>,
     /// Whether the last fetch failed, and was said to.
     failed: bool,
     /// The keys that cannot be used, as they were last said to be.
@@ -85,8 +89,8 @@ struct Turn {
 }
 
 impl KeySet {
-    pub(super) fn new(settings: KeySetSettings) -> Self {
-        Self { settings, keys: RwLock::new(Arc::new([])), turn: Mutex::default() }
+    pub(super) fn new(settings: KeySetSettings, known: Arc<Known>) -> Self {
+        Self { settings, known, keys: RwLock::new(Arc::new([])), turn: Mutex::default() }
     }
 
     pub(super) fn keys(&self) -> Arc<[Key]> {
@@ -97,36 +101,39 @@ impl KeySet {
         self.keys.read().iter().any(|key| key.kid() == Some(kid))
     }
 
-    /// Fetches the set because a token names a key that it has not; not more often than every `pause`, for whoever asks. Whether keys
-    /// have changed.
-    pub(super) async fn look_for(&self, kid: &str) -> bool {
+    /// Fetches the set because a token names a key that it has not; not more often than every `pause`, for whoever asks.
+    pub(super) async fn look_for(&self, kid: &str) {
         let mut turn = self.turn.lock().await;
         if self.has(kid) || turn.looked.is_some_and(|looked| looked.elapsed() < self.settings.pause) {
-            return false;
+            return;
         }
-        turn.looked = Some(Instant::now());
-        let (_, changed) = self.fetch(&mut turn).await;
+        self.fetch(&mut turn).await;
         // The pause begins when the answer is there: a slow server is not asked without end.
         turn.looked = Some(Instant::now());
-        changed
     }
 
-    /// Fetches it at once and from time to time, for ever.
-    pub(super) async fn keep_fresh(&self, changed: impl Fn()) {
+    /// Fetches it once.
+    pub(super) async fn fetch_now(&self) {
+        let mut turn = self.turn.lock().await;
+        turn.next = Some(self.fetch(&mut turn).await);
+    }
+
+    /// Fetches it, unless that was just done, and then from time to time, for ever.
+    pub(super) async fn keep_fresh(&self) {
         loop {
-            let (next, has_changed) = {
+            let next = {
                 let mut turn = self.turn.lock().await;
-                self.fetch(&mut turn).await
+                match turn.next.take() {
+                    Some(next) => next,
+                    None => self.fetch(&mut turn).await,
+                }
             };
-            if has_changed {
-                changed();
-            }
             tokio::time::sleep(next).await;
         }
     }
 
-    /// Fetches it; says after how long to do so again, and whether keys have changed.
-    async fn fetch(&self, turn: &mut Turn) -> (Duration, bool) {
+    /// Fetches it; says after how long to do so again.
+    async fn fetch(&self, turn: &mut Turn) -> Duration {
         let Self { settings, .. } = self;
         let fetched = tokio::time::timeout(settings.wait, fetch::fetch(settings)).await;
         let fetched = fetched.unwrap_or_else(|_| Err(format!("there was no answer within {:?}", settings.wait)));
@@ -135,11 +142,11 @@ impl KeySet {
             Ok(fetched) => {
                 let life = fetched.life.map_or(settings.refresh, |life| life.clamp(REFRESH_MIN, Duration::MAX));
                 self.say_refused(turn, fetched.set.refused);
-                let changed = self.replace(fetched.set.keys);
+                self.replace(fetched.set.keys);
                 if std::mem::take(&mut turn.failed) {
                     tracing::info!(server, "the keys that tokens are verified with can be fetched again");
                 }
-                (life.min(settings.refresh), changed)
+                life.min(settings.refresh)
             }
             Err(error) => {
                 if !std::mem::replace(&mut turn.failed, true) {
@@ -150,20 +157,21 @@ impl KeySet {
                         "the keys that tokens are verified with cannot be fetched: {error}; those that are there stay"
                     );
                 }
-                (RETRY.min(settings.refresh), false)
+                RETRY.min(settings.refresh)
             }
         }
     }
 
-    fn replace(&self, keys: Vec<Key>) -> bool {
-        let mut place = self.keys.write();
-        let changed = place.len() != keys.len() || place.iter().zip(&keys).any(|(old, new)| old.id() != new.id());
-        if changed {
-            let (server, count) = (self.settings.server(), keys.len());
-            tracing::info!(server, count, "the keys that tokens are verified with have changed");
-            *place = keys.into();
+    fn replace(&self, keys: Vec<Key>) {
+        let before = self.keys();
+        let is_same = |(old, new): (&Key, &Key)| old.id() == new.id() && old.algorithms().eq(new.algorithms());
+        if before.len() == keys.len() && before.iter().zip(&keys).all(is_same) {
+            return;
         }
-        changed
+        let (server, count) = (self.settings.server(), keys.len());
+        tracing::info!(server, count, "the keys that tokens are verified with have changed");
+        *self.keys.write() = keys.into();
+        self.known.is_outdated();
     }
 
     fn say_refused(&self, turn: &mut Turn, refused: Vec<KeyError>) {

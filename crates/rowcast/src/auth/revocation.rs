@@ -116,34 +116,37 @@ impl Revocations {
         })
     }
 
-    /// Adds one, which holds at once, and writes the file. Where no token lives longer than `life`, forgets those that no living token
-    /// can be older than.
-    pub(super) async fn add(&self, new: Revocation, life: Option<Duration>) -> Result<(), RevocationError> {
+    /// Adds one, which holds at once. Where no token lives longer than `life`, forgets those that no living token can be older than.
+    pub(super) fn add(&self, new: Revocation, life: Option<Duration>) -> Result<(), RevocationError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        {
-            let mut all = self.all.lock();
-            if let Some(life) = life {
-                all.retain(|_, before| before.saturating_add(life.as_secs()) >= now);
-            }
-            let is_full = all.len() >= REVOCATIONS_MAX;
-            match all.entry(new.whose()) {
-                Entry::Occupied(mut old) => *old.get_mut() = new.before.max(*old.get()),
-                Entry::Vacant(_) if is_full => return Err(RevocationError::Full),
-                Entry::Vacant(place) => {
-                    place.insert(new.before);
-                }
+        let mut all = self.all.lock();
+        if let Some(life) = life {
+            all.retain(|_, before| before.saturating_add(life.as_secs()) >= now);
+        }
+        let is_full = all.len() >= REVOCATIONS_MAX;
+        match all.entry(new.whose()) {
+            Entry::Occupied(mut old) => *old.get_mut() = new.before.max(*old.get()),
+            Entry::Vacant(_) if is_full => return Err(RevocationError::Full),
+            Entry::Vacant(place) => {
+                place.insert(new.before);
             }
         }
+        Ok(())
+    }
+
+    /// Writes the file, where there is one.
+    pub(super) async fn keep(&self) -> Result<(), RevocationError> {
         let Some(path) = self.file.clone() else { return Ok(()) };
-        let turn = self.writing.clone().lock_owned().await;
-        let (all, file) = (self.all.clone(), path.clone());
+        let (all, writing, file) = (self.all.clone(), self.writing.clone(), path.clone());
         // Goes on to its end also when whoever asked for it has gone.
-        let written = tokio::task::spawn_blocking(move || {
-            let written = text(&all.lock()).and_then(|text| replace(&file, &text));
-            drop(turn);
-            written
+        let written = tokio::spawn(async move {
+            let _turn = writing.lock().await;
+            tokio::task::spawn_blocking(move || text(&all.lock()).and_then(|text| replace(&file, &text))).await
         });
-        let written = written.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let written = match written.await {
+            Ok(Ok(written)) => written,
+            Ok(Err(error)) | Err(error) => Err(io::Error::other(error)),
+        };
         written.map_err(|error| RevocationError::NotKept { path, error })
     }
 }

@@ -21,6 +21,7 @@ use super::{Identity, Standing};
 use cache::Cache;
 pub use expect::Expect;
 use shape::Shape;
+pub use shape::unverified;
 
 /// Why a token is not accepted, in words that help nobody to make a better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -84,11 +85,26 @@ pub struct Trust {
 #[derive(Debug)]
 pub struct Tokens {
     keys: Vec<Key>,
-    key_sets: Vec<KeySet>,
+    key_sets: Vec<Arc<KeySet>>,
     expect: Expect,
     revocations: Revocations,
+    known: Arc<Known>,
+}
+
+/// What was found out with keys and revocations that may change.
+#[derive(Debug, Default)]
+pub(super) struct Known {
     cache: Cache,
     changed: watch::Sender<u64>,
+}
+
+impl Known {
+    /// To be called at once when a key or a revocation has changed: no await in between, where whoever asked for it could go away.
+    pub(super) fn is_outdated(&self) {
+        // First forgotten, then told: who hears of it asks for what is true now.
+        self.cache.forget_all();
+        self.changed.send_modify(|count| *count += 1);
+    }
 }
 
 impl Default for Tokens {
@@ -101,9 +117,9 @@ impl Tokens {
     /// With these keys. Fetches nothing before it is [run](Self::run).
     pub fn new(trust: Trust) -> Self {
         let Trust { keys, key_sets, expect, revocations } = trust;
-        let key_sets = key_sets.into_iter().map(KeySet::new).collect();
-        let changed = watch::Sender::new(0);
-        Self { keys, key_sets, expect, revocations, cache: Cache::default(), changed }
+        let known = Arc::new(Known::default());
+        let key_sets = key_sets.into_iter().map(|settings| Arc::new(KeySet::new(settings, known.clone()))).collect();
+        Self { keys, key_sets, expect, revocations, known }
     }
 
     /// Who the token's bearer is.
@@ -122,12 +138,12 @@ impl Tokens {
             return Err(Refusal::invalid("it has more than 8 KiB"));
         }
         let hash = cache::hash(token);
-        let begun = match self.cache.find(&hash) {
+        let begun = match self.known.cache.find(&hash) {
             Ok(identity) if identity.expires.is_none_or(|expires| now < expires + self.expect.leeway) => {
                 return Ok(identity);
             }
             Ok(_) => {
-                self.cache.forget(&hash);
+                self.known.cache.forget(&hash);
                 return Err(Refusal::expired());
             }
             Err(begun) => begun,
@@ -146,7 +162,7 @@ impl Tokens {
             return Err(Refusal::revoked());
         }
         let identity = Arc::new(identity);
-        self.cache.keep(hash, &identity, token.len(), begun);
+        self.known.cache.keep(hash, &identity, token.len(), begun);
         Ok(identity)
     }
 
@@ -157,7 +173,7 @@ impl Tokens {
             _ => true,
         };
         let signed = |key: &Key| called(key) && key.signed(shape.algorithm, shape.message, &shape.signature);
-        let of_a_set = |set: &KeySet| set.keys().iter().find(|key| signed(key)).map(|key| key.id().clone());
+        let of_a_set = |set: &Arc<KeySet>| set.keys().iter().find(|key| signed(key)).map(|key| key.id().clone());
         let known = self.keys.iter().find(|key| signed(key)).map(|key| key.id().clone());
         known.or_else(|| self.key_sets.iter().find_map(of_a_set))
     }
@@ -168,10 +184,12 @@ impl Tokens {
         if self.keys.iter().any(|key| key.kid() == Some(kid)) || self.key_sets.iter().any(|set| set.has(kid)) {
             return;
         }
-        let fetches = self.key_sets.iter().map(|set| set.look_for(kid));
-        if futures_util::future::join_all(fetches).await.into_iter().any(|changed| changed) {
-            self.has_changed();
-        }
+        // In a task of its own: a client that goes away meanwhile must not take the fetch with it that others wait for.
+        let fetches = self.key_sets.iter().map(|set| {
+            let (set, kid) = (set.clone(), kid.to_owned());
+            tokio::spawn(async move { set.look_for(&kid).await })
+        });
+        futures_util::future::join_all(fetches.collect::<Vec<_>>()).await;
     }
 
     /// Whether the token that an identity came from would still be accepted, its expiry aside.
@@ -187,23 +205,29 @@ impl Tokens {
         identity.key.as_ref().is_none_or(is_known) && !self.revocations.concern(identity)
     }
 
-    /// Counts revocations and changes of keys: after each, ask [`still_trusts`](Self::still_trusts) again.
+    /// Counts revocations and changes of keys: after each, ask [`still_trusts`](Self::still_trusts) again. To be called before a token
+    /// is verified, so that nothing falls between the two.
     pub fn changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.known.changed.subscribe()
     }
 
     /// Takes back what was given out before a moment. Safe on disk when it returns, where revocations are kept there; where that
     /// fails, it holds until the end of the process nevertheless.
     pub async fn revoke(&self, revocation: Revocation) -> Result<(), RevocationError> {
-        let kept = self.revocations.add(revocation, self.expect.life_max.map(|life| life + self.expect.leeway)).await;
-        self.has_changed();
-        kept
+        self.revocations.add(revocation, self.expect.life_max.map(|life| life + self.expect.leeway))?;
+        self.known.is_outdated();
+        self.revocations.keep().await
     }
 
     /// Fetches the key sets and keeps them fresh, until it is stopped.
     pub async fn run(&self, stop: CancellationToken) {
-        let keep = self.key_sets.iter().map(|set| set.keep_fresh(|| self.has_changed()));
+        let keep = self.key_sets.iter().map(|set| set.keep_fresh());
         stop.run_until_cancelled(futures_util::future::join_all(keep)).await;
+    }
+
+    /// Fetches the key sets once, so that keys are known before [running](Self::run) begins.
+    pub async fn fetch(&self) {
+        futures_util::future::join_all(self.key_sets.iter().map(|set| set.fetch_now())).await;
     }
 
     /// The keys that are known now.
@@ -211,11 +235,5 @@ impl Tokens {
         let of_sets =
             self.key_sets.iter().flat_map(|set| set.keys().iter().map(|key| key.id().clone()).collect::<Vec<_>>());
         self.keys.iter().map(|key| key.id().clone()).chain(of_sets).collect()
-    }
-
-    // First forgotten, then told: who hears of it asks for what is true now.
-    fn has_changed(&self) {
-        self.cache.forget_all();
-        self.changed.send_modify(|count| *count += 1);
     }
 }

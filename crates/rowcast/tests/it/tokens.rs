@@ -3,6 +3,7 @@
 mod forge;
 mod key_sets;
 mod revocations;
+mod users;
 
 use std::time::{Duration, SystemTime};
 
@@ -251,7 +252,7 @@ async fn what_has_not_the_form_of_a_token_is_refused() {
         (format!("{}.{body}.{signature}", base64(r#"{"alg":"none","alg":"HS256"}"#)), "header"),
         (format!("{}.{body}.{signature}", base64([0xff, 0xfe])), "header"),
         (good[..good.len() - 1].to_owned(), ""),
-        (good[..good.len() - 4].to_owned(), "no key"),
+        (good[..good.len() - 4].to_owned(), ""),
     ] {
         if token != good {
             refused(&tokens, &token, Rejected::Invalid, why).await;

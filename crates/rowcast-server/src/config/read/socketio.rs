@@ -138,7 +138,7 @@ impl<'l> One<'_, 'l> {
 }
 
 /// TOML as JSON; a date is text.
-fn json(value: &Value) -> serde_json::Value {
+pub(super) fn json(value: &Value) -> serde_json::Value {
     match value {
         Value::String(text) => text.value().as_str().into(),
         Value::Integer(number) => (*number.value()).into(),

@@ -25,6 +25,8 @@ enum Answer {
     Status(u16),
     /// The headers, and then nothing.
     Slow,
+    /// These keys, when it is allowed to.
+    Later(Vec<serde_json::Value>, Arc<tokio::sync::Notify>),
     /// White space without end.
     Huge,
     Redirect(String),
@@ -108,6 +110,10 @@ async fn give(State((fetches, answer)): State<Shared>, uri: Uri) -> Response {
     let answer = if uri.path() == "/moved" { Answer::Keys(vec![RSA.jwk("moved")]) } else { answer.lock().clone() };
     match answer {
         Answer::Keys(keys) => axum::Json(json!({ "keys": keys })).into_response(),
+        Answer::Later(keys, allowed) => {
+            allowed.notified().await;
+            axum::Json(json!({ "keys": keys })).into_response()
+        }
         Answer::Status(status) => axum::http::StatusCode::from_u16(status).expect("a status").into_response(),
         Answer::Slow => {
             Body::from_stream(futures_util::stream::pending::<Result<String, std::io::Error>>()).into_response()
@@ -209,6 +215,23 @@ async fn all_who_wait_for_a_new_key_get_it_by_one_fetch() {
     let new = token(&ED, "EdDSA", "2");
     let all = (0..50).map(|_| accepted(&running.tokens, &new));
     futures_util::future::join_all(all).await;
+    assert_eq!(provider.fetches(), 2);
+}
+
+#[tokio::test]
+async fn a_fetch_goes_on_when_the_client_that_wanted_it_has_gone() {
+    let provider = Provider::start(Answer::Keys(vec![RSA.jwk("1")])).await;
+    let running = provider.run(provider.settings()).await;
+    running.knows(1).await;
+    let allowed = Arc::new(tokio::sync::Notify::new());
+    provider.answers(Answer::Later(vec![RSA.jwk("1"), ED.jwk("2")], allowed.clone()));
+    let (tokens, new) = (running.tokens.clone(), token(&ED, "EdDSA", "2"));
+    let gone = tokio::spawn(async move { tokens.verify(&new, SystemTime::now()).await.is_ok() });
+    provider.fetched(2).await;
+    gone.abort();
+    allowed.notify_one();
+    running.knows(2).await;
+    accepted(&running.tokens, &token(&ED, "EdDSA", "2")).await;
     assert_eq!(provider.fetches(), 2);
 }
 

@@ -43,10 +43,10 @@ async fn what_was_issued_before_is_revoked_also_after_a_restart_and_nothing_else
 #[tokio::test]
 async fn tenants_keys_and_everything_can_be_revoked() {
     let one = |claims| Pair::Secret(SECRET).token("HS256", &claims);
-    let until = Revocation::until(SystemTime::now());
     let ours = one(claims());
     let theirs = one(claims_with("tenant", json!("other")));
     let by_rsa = super::RSA.token("RS256", &claims());
+    let until = Revocation::until(SystemTime::now());
     let cases = [
         (Revocation { tenant: Some("acme".into()), ..until.clone() }, [true, false, true]),
         (Revocation { key: Some("main".into()), ..until.clone() }, [true, true, false]),
@@ -75,10 +75,26 @@ async fn tenants_keys_and_everything_can_be_revoked() {
 async fn an_older_revocation_does_not_undo_a_newer_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let tokens = open(folder.path());
+    let ann = Pair::Secret(SECRET).token("HS256", &claims());
     tokens.revoke(of_user("ann")).await.expect("kept");
     tokens.revoke(Revocation { before: 5, ..of_user("ann") }).await.expect("kept");
-    let ann = Pair::Secret(SECRET).token("HS256", &claims());
     refused(&tokens, &ann, Rejected::Revoked, "revocation").await;
+    refused(&open(folder.path()), &ann, Rejected::Revoked, "revocation").await;
+}
+
+#[tokio::test]
+async fn a_revocation_holds_and_is_kept_when_who_asked_for_it_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = open(folder.path());
+    let ann = Pair::Secret(SECRET).token("HS256", &claims());
+    tokens.verify(&ann, SystemTime::now()).await.expect("accepted");
+    let mut revoking = Box::pin(tokens.revoke(of_user("ann")));
+    assert!(futures_util::poll!(&mut revoking).is_pending(), "the disk takes longer");
+    drop(revoking);
+    refused(&tokens, &ann, Rejected::Revoked, "revocation").await;
+    while !folder.path().join("revocations.json").exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
     refused(&open(folder.path()), &ann, Rejected::Revoked, "revocation").await;
 }
 
@@ -86,13 +102,15 @@ async fn an_older_revocation_does_not_undo_a_newer_one() {
 async fn many_at_once_are_all_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let tokens = open(folder.path());
-    let all = (0..40).map(|n| tokens.revoke(of_user(&format!("user {n}"))));
+    let name = |n: usize| format!("user {n}");
+    let issued = (0..40).map(|n| Pair::Secret(SECRET).token("HS256", &claims_with("sub", json!(name(n)))));
+    let issued: Vec<String> = issued.collect();
+    let all = (0..40).map(|n| tokens.revoke(of_user(&name(n))));
     for kept in futures_util::future::join_all(all).await {
         kept.expect("kept");
     }
     let again = open(folder.path());
-    for n in 0..40 {
-        let token = Pair::Secret(SECRET).token("HS256", &claims_with("sub", json!(format!("user {n}"))));
+    for token in issued {
         refused(&again, &token, Rejected::Revoked, "revocation").await;
     }
 }

@@ -14,6 +14,7 @@ use rowcast::ingest::pull::{
 use super::super::super::units::{self, Unclear};
 use super::super::sentence;
 use super::Keys;
+pub(in crate::config) use words::expanded;
 
 /// The keys that say where records come from.
 pub(in crate::config) const KEYS: &[&str] = &[

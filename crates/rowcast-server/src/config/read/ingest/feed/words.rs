@@ -7,7 +7,7 @@ use super::super::super::shown;
 use super::{Keys, Unclear};
 
 /// A text with `${NAME}` replaced by that environment variable, and `${file:PATH}` by what that file holds.
-pub(super) fn expanded(text: &str) -> Result<String, Unclear> {
+pub(in crate::config) fn expanded(text: &str) -> Result<String, Unclear> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
