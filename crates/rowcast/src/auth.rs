@@ -11,6 +11,7 @@ mod key_set;
 mod password;
 mod person;
 mod revocation;
+pub mod rules;
 mod strict;
 mod token;
 mod users;
@@ -37,6 +38,8 @@ pub struct Auth {
     pub users: Users,
     /// Makes the tokens of those who have logged in.
     pub issuer: Option<Issuer>,
+    /// What clients may do.
+    pub rules: rules::Rules,
     /// How tokens come and go.
     pub settings: Settings,
 }

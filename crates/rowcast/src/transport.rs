@@ -107,6 +107,7 @@ fn native(doors: &Doors) -> Router<Doors> {
         .route("/v1/tables/{table}", get(http::rows).post(http::ingest))
         .route("/v1/tables/{table}/series", get(http::series))
         .route("/v1/publish", post(http::publish))
+        .route("/v1/login", post(login::log_in))
         .route("/v1/whoami", get(login::whoami))
         .route("/v1/session", post(login::begin).delete(login::end))
         .route("/v1/{*rest}", axum::routing::any(reply::not_found))

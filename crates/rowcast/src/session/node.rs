@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::chosen::Sets;
 use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
+use super::revoke::is_trusted;
 use super::settle::Shown;
 use super::share::Sharing;
 use crate::auth::{Auth, Identity, Rejected};
@@ -118,6 +120,8 @@ pub struct Node {
     pub(super) sharing: Sharing,
     /// What the snapshots so far have shown of the log.
     pub(super) shown: Mutex<Option<Shown>>,
+    /// What rules read of other tables.
+    pub(super) sets: Sets,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
     /// Nobody is let in any more.
@@ -163,6 +167,7 @@ impl Node {
             gates,
             sharing: Sharing::default(),
             shown: Mutex::default(),
+            sets: Sets::default(),
             sessions,
             next_session: AtomicU64::new(1),
             draining: AtomicBool::new(false),
@@ -206,7 +211,7 @@ impl Node {
         sessions.insert(key, connected.clone());
         drop(sessions);
         // Asked when it is in the list, so that no revocation falls between the token's check and this.
-        if self.auth.as_ref().is_some_and(|auth| !auth.tokens.still_trusts(identity)) {
+        if self.auth.as_ref().is_some_and(|auth| !is_trusted(auth, identity)) {
             self.dismiss(key);
             return Err(super::refused(&Rejected::Revoked));
         }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::access::{known, may_publish};
 use super::node::Node;
+use super::rights::to_insert;
 use serde_json::value::RawValue;
 
 use crate::auth::Identity;
 use crate::event::{Batch, Body, Change, Channel, Message, Position};
-use crate::ingest::{self, Cause, Failure, Report};
+use crate::ingest::{self, Asked, Cause, Failure, Report};
 use crate::protocol::{Code, Insert, Problem, Publish, Rejected, ServerMessage};
 use crate::source::notify::NotSaid;
 
@@ -21,6 +23,7 @@ pub async fn publish_message(
     ephemeral: bool,
 ) -> Result<Option<Position>, Problem> {
     let channel: Channel = channel.parse()?;
+    known(identity)?;
     let Channel::Room(_) = channel else {
         let problem =
             Problem::new(Code::BadChannel, "messages go to rooms; what a table or NOTIFY says comes from the database");
@@ -29,6 +32,7 @@ pub async fn publish_message(
     if event.is_empty() || event.len() > 128 {
         return Err(Problem::new(Code::BadMessage, "`event` has 1 to 128 bytes"));
     }
+    may_publish(node, identity, &channel).await?;
     let message = Message { channel, event: event.into(), json: json.into() };
     if ephemeral {
         node.log.send_ephemeral(message);
@@ -41,6 +45,7 @@ pub async fn publish_message(
 
 /// Sends a NOTIFY as the gateway's own user of the database.
 pub async fn notify(node: &Node, identity: &Identity, channel: &str, payload: &str) -> Result<(), Problem> {
+    may_publish(node, identity, &Channel::Notify(channel.into())).await?;
     let Some(ears) = &node.database.ears else {
         return Err(Problem::new(Code::BadChannel, "the database has no NOTIFY channels: they are PostgreSQL's"));
     };
@@ -71,10 +76,17 @@ pub(super) async fn insert(node: Arc<Node>, identity: Arc<Identity>, request: In
     }
 }
 
-async fn insert_rows(node: &Node, identity: &Identity, table: &str, rows: &[Box<RawValue>]) -> Result<Report, Problem> {
+async fn insert_rows(
+    node: &Node,
+    identity: &Arc<Identity>,
+    table: &str,
+    rows: &[Box<RawValue>],
+) -> Result<Report, Problem> {
     let table = table.parse()?;
+    let guard = to_insert(node, identity, &table).await?;
+    let asked = Asked { guard, ..Asked::default() };
     let rows: Vec<&str> = rows.iter().map(|row| row.get()).collect();
-    let report = node.ingest.json(&table, &format!("[{}]", rows.join(","))).await;
+    let report = node.ingest.json_asked(&table, &format!("[{}]", rows.join(",")), asked).await;
     report.map_err(|failure| failure_problem(&failure))
 }
 

@@ -42,6 +42,7 @@ mod pg_types;
 mod pg_wire;
 mod protocol_vectors;
 mod rooms;
+mod rules;
 mod scratch;
 mod settle;
 mod snapshots;

@@ -235,7 +235,7 @@ async fn nobody_comes_in_without_a_token() {
         if eio == 4 {
             client.say("40").await;
         }
-        assert_eq!(socketio_answer(&mut client).await, Outcome::Refused("the client has not said who it is".into()));
+        assert_eq!(socketio_answer(&mut client).await, Outcome::Refused("this needs a token".into()));
     }
     for auth in [json!({ "token": 7 }), json!({ "token": ["a"] }), json!({ "token": "" })] {
         assert!(matches!(by_wish(&world, &auth).await, Outcome::Refused(_)), "{auth}");

@@ -9,7 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header};
 use reqwest::{Method, RequestBuilder};
-use rowcast::auth::{Algorithm, Auth, Expect, Key, Settings, Tokens, Trust};
+use rowcast::auth::rules::{RuleSpec, Rules};
+use rowcast::auth::{Algorithm, Auth, Expect, Issuer, Settings, Tokens, Trust, User, Users};
 use rowcast::gateway::{Database, DropIns, Gateway, Influx, Limits, LogPlace, Origins};
 use rowcast::socketio::Io;
 use rowcast::source::sqlite::SqliteSettings;
@@ -26,6 +27,7 @@ use crate::socketio::client::Served;
 
 pub(super) const SECRET: &[u8] = b"a secret of the tests, which is long enough";
 pub(super) const AUDIENCE: &str = "the tests";
+pub(super) const PASSWORD: &str = "the password of the tests";
 pub(super) const COOKIE: &str = "rowcast_token";
 
 /// For all that must happen.
@@ -55,10 +57,20 @@ impl Default for Wish {
 }
 
 pub(super) fn auth(settings: Settings) -> Auth {
-    let key = Key::secret(SECRET, None, &[Algorithm::Hs256]).expect("a key");
+    let yes = || Some("true".to_owned());
+    let (mut issuer, key) = Issuer::secret(SECRET, None, &[Algorithm::Hs256]).expect("a key");
+    issuer.audience = Some(AUDIENCE.into());
     let expect = Expect { audiences: vec![AUDIENCE.into()], leeway: Duration::ZERO, ..Expect::default() };
     let tokens = Tokens::new(Trust { keys: vec![key], expect, ..Trust::default() });
-    Auth { tokens, settings }
+    let table =
+        RuleSpec { table: Some("Data".parse().expect("a name")), read: yes(), insert: yes(), ..RuleSpec::default() };
+    let rooms =
+        RuleSpec { channel: Some("room:{room}".into()), subscribe: yes(), publish: yes(), ..RuleSpec::default() };
+    let rules = Rules::new(vec![table, rooms], Some("claims.sub = 'admin'"), None).expect("rules");
+    let password_hash = rowcast::auth::hash_password(PASSWORD).expect("a hash");
+    let claims = [("role".to_owned(), json!("member"))].into_iter().collect();
+    let users = Users::new(vec![User { name: "carla".into(), password_hash, claims }]).expect("users");
+    Auth { tokens, rules, users, issuer: Some(issuer), settings }
 }
 
 impl World {
