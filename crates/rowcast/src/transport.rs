@@ -139,9 +139,11 @@ fn remote(peer: Option<Extension<ConnectInfo<SocketAddr>>>) -> String {
 }
 
 fn cors(origins: &Origins) -> CorsLayer {
-    let origins = origins.clone();
-    let allow = AllowOrigin::predicate(move |origin, parts| origins.allow(origin, parts.headers.get(header::HOST)));
+    let known = origins.clone();
+    let allow = AllowOrigin::predicate(move |origin, parts| known.allow(origin, parts.headers.get(header::HOST)));
     CorsLayer::new()
+        // The cookie, too, for pages that are named. Those of the same host need no leave, and others get none.
+        .allow_credentials(matches!(origins, Origins::These(_)))
         .allow_origin(allow)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers([
