@@ -173,7 +173,11 @@ impl Session {
             protocol: crate::protocol::VERSION,
             server: concat!("rowcast/", env!("CARGO_PKG_VERSION")).into(),
             session: self.key.0.to_string(),
-            position: self.node.hub.dispatched().to_string(),
+            // How much happens here is nothing for one who may not see any of it.
+            position: match self.is_known() {
+                Ok(()) => self.node.hub.dispatched().to_string(),
+                Err(_) => Position::new(0, 0).to_string(),
+            },
             heartbeat_ms: limits.heartbeat.as_millis() as u64,
             limits: crate::protocol::Limits { frame_bytes: limits.frame_bytes, subscriptions: limits.subscriptions },
         });

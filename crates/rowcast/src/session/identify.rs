@@ -8,8 +8,10 @@ use std::time::SystemTime;
 
 use super::expiry::Term;
 use super::follow::Step;
+use super::revoke::{closing, is_trusted};
+use super::rights::known;
 use super::{REPLIES_MAX, Session};
-use crate::auth::{Identity, Rejected, Standing};
+use crate::auth::{Identity, Rejected};
 use crate::hub::SubscriptionKey;
 use crate::protocol::{Auth, ClientMessage, Code, Problem, ServerMessage};
 
@@ -87,8 +89,8 @@ impl Session {
         }
         self.set_identity(identity);
         // It may have been revoked since it was looked at, when this client was not known as its bearer yet.
-        if self.node.auth.as_ref().is_some_and(|auth| !auth.tokens.still_trusts(&self.identity)) {
-            self.connected.queue.close(super::revoke::closing(None));
+        if self.node.auth.as_ref().is_some_and(|auth| !is_trusted(auth, &self.identity)) {
+            self.connected.queue.close(closing(None));
         }
         Ok(())
     }
@@ -105,18 +107,17 @@ impl Session {
 
     pub(super) fn set_identity(&mut self, identity: Arc<Identity>) {
         self.connected.identity.lock().clone_from(&identity);
-        self.identity = identity;
+        let before = std::mem::replace(&mut self.identity, identity);
         self.term = Term::of(&self.node, &self.identity);
-        self.identity_changed();
+        // The usual renewal changes nothing: nothing is read again for it.
+        if !before.says_the_same(&self.identity) {
+            self.identity_changed();
+        }
     }
 
     /// Why a client that has not said who it is gets nothing, where it is one.
     pub(crate) fn is_known(&self) -> Result<(), Problem> {
-        match self.identity.standing {
-            Standing::Unknown => Err(Problem::new(Code::Unauthenticated, "the client has not said who it is")
-                .hint("send {\"type\":\"auth\",\"token\":\"…\"} first")),
-            Standing::Trusted | Standing::Anonymous | Standing::Known => Ok(()),
-        }
+        known(&self.identity)
     }
 
     /// Refuses whatever a message asks for.

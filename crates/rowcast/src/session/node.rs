@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::chosen::Sets;
 use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
+use super::revoke::is_trusted;
 use super::settle::Shown;
 use super::share::Sharing;
 use crate::auth::{Auth, Identity, Rejected};
@@ -210,7 +211,7 @@ impl Node {
         sessions.insert(key, connected.clone());
         drop(sessions);
         // Asked when it is in the list, so that no revocation falls between the token's check and this.
-        if self.auth.as_ref().is_some_and(|auth| !auth.tokens.still_trusts(identity)) {
+        if self.auth.as_ref().is_some_and(|auth| !is_trusted(auth, identity)) {
             self.dismiss(key);
             return Err(super::refused(&Rejected::Revoked));
         }

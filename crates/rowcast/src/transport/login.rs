@@ -1,18 +1,21 @@
 //! Who asks, and the cookie by which a browser is known without its page having the token.
 
-use std::net::IpAddr;
-use std::time::SystemTime;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, SystemTime};
 
-use axum::Json;
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
 use serde_json::{Value as JsonValue, json};
 
 use super::caller::{Caller, bearer, is_foreign_page};
 use super::reply::Refusal;
 use super::{Doors, origin};
-use crate::auth::{Identity, Standing};
+use crate::auth::{Identity, NotLoggedIn, Standing};
 use crate::protocol::{Code, Problem};
 
 /// Browsers keep 4,096 bytes, the name and what follows the value included.
@@ -36,6 +39,62 @@ fn describe(identity: &Identity) -> JsonValue {
     let expires = identity.expires.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let expires_ms = expires.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
     json!({ "standing": standing, "user": identity.user.as_deref(), "tenant": tenant, "expires_ms": expires_ms })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    user: String,
+    password: String,
+}
+
+/// `POST /v1/login`: a name and a password become the cookie.
+pub(super) async fn log_in(
+    State(doors): State<Doors>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    // Before the password is looked at: a page of elsewhere shall not even use up the attempts.
+    if is_foreign_page(&doors, &headers, &uri) {
+        return Err(foreign().into());
+    }
+    let auth = doors.node.auth.as_ref().filter(|auth| !auth.users.is_empty());
+    let (Some(auth), Some(issuer)) = (auth, auth.and_then(|auth| auth.issuer.as_ref())) else {
+        let problem = Problem::new(Code::NotFound, "nobody logs in here with a password");
+        return Err(problem.hint("docs/security.md tells how users are configured").into());
+    };
+    // What a form of another page can send is not JSON.
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+        let problem = Problem::new(Code::UnsupportedMediaType, "a log-in is JSON");
+        return Err(problem.hint("send Content-Type: application/json").into());
+    }
+    let body = body.map_err(|rejection| Problem::new(Code::TooLarge, rejection.body_text()))?;
+    // serde's own sentence could show what was sent.
+    let Login { user, password } = serde_json::from_slice(&body).map_err(|_| {
+        Problem::new(Code::BadMessage, "the body is no log-in").hint("send {\"user\": \"…\", \"password\": \"…\"}")
+    })?;
+    let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(ConnectInfo(address))| address.ip());
+    let claims = auth.users.log_in(&user, &password, from).await.map_err(|no| not_logged_in(&no))?;
+    let token = issuer.issue(claims, SystemTime::now()).map_err(|error| {
+        tracing::error!("a token cannot be made: {error}");
+        Problem::new(Code::Internal, "a token cannot be made").hint("tell who runs this server: its log says why")
+    })?;
+    let identity = auth.tokens.verify(&token, SystemTime::now()).await.map_err(|rejected| {
+        tracing::error!("a token that was made here is not accepted here ({rejected}): `issuer`, `audience` and claims of [auth] do not fit");
+        Problem::new(Code::Internal, "the log-in is not set up").hint("tell who runs this server: its log says why")
+    })?;
+    with_cookie(&doors, &token, &identity, &headers, &uri)
+}
+
+fn not_logged_in(no: &NotLoggedIn) -> Problem {
+    match no {
+        NotLoggedIn::Wrong => Problem::new(Code::Unauthenticated, no.to_string()),
+        NotLoggedIn::Wait(wait) => Problem::new(Code::RateLimited, no.to_string()).retry_after(*wait),
+        NotLoggedIn::Busy => Problem::new(Code::Unavailable, no.to_string()).retry_after(Duration::from_secs(1)),
+    }
 }
 
 /// `POST /v1/session`: the token of the header becomes the cookie.

@@ -8,4 +8,4 @@ mod revoke;
 mod routes;
 mod secrets;
 mod socketio;
-mod world;
+pub(crate) mod world;

@@ -4,7 +4,7 @@ use reqwest::Method;
 use rowcast::gateway::Origins;
 use serde_json::{Value as Json, json};
 
-use super::world::{COOKIE, Wish, World, bearer, cookie, token, token_for};
+use super::world::{COOKIE, PASSWORD, Wish, World, bearer, cookie, token, token_for};
 
 const EVIL: &str = "https://evil.example";
 
@@ -98,6 +98,50 @@ async fn a_token_becomes_a_cookie_that_scripts_do_not_see() {
 }
 
 #[tokio::test]
+async fn a_password_becomes_a_cookie_and_says_nothing_of_others() {
+    let world = World::new().await;
+    let log_in = async |user: &str, password: &str, headers: &[(&'static str, String)]| {
+        let request = world.post("/v1/login", &json!({ "user": user, "password": password }));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        request.send().await.expect("an answer")
+    };
+    let answer = log_in("carla", PASSWORD, &[("cookie", format!("{COOKIE}=an old one"))]).await;
+    assert_eq!(answer.status(), 200);
+    let set = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
+    assert!(set.contains("; HttpOnly; SameSite=Strict; Max-Age="), "{set}");
+    let said: Json = answer.json().await.expect("JSON");
+    assert_eq!((&said["user"], &said["standing"]), (&json!("carla"), &json!("known")));
+    assert_eq!(said.get("token"), None, "no script gets it");
+    let cookie = set.split(';').next().expect("a cookie").to_owned();
+    let origin = format!("http://{}", world.authority());
+    let socket = world.socket("/v1/ws", &[("cookie", cookie), ("origin", origin)]).await.expect("a socket");
+    drop(socket);
+
+    for headers in [vec![("origin", EVIL.to_owned())], vec![("sec-fetch-site", "cross-site".to_owned())]] {
+        assert_eq!(log_in("carla", PASSWORD, &headers).await.status(), 403, "{headers:?}");
+    }
+    let form = world.request(Method::POST, "/v1/login").header("content-type", "text/plain");
+    let form = form.body(json!({ "user": "carla", "password": PASSWORD }).to_string());
+    assert_eq!(form.send().await.expect("an answer").status(), 415, "a form of another page can send this");
+
+    let mut answers = Vec::new();
+    for (user, password) in [("carla", "wrong"), ("nobody", PASSWORD)] {
+        let answer = log_in(user, password, &[]).await;
+        assert_eq!((answer.status().as_u16(), answer.headers().get("set-cookie")), (401, None));
+        answers.push(answer.text().await.expect("text"));
+    }
+    assert_eq!(answers[0], answers[1], "whether there is such a user is not told");
+    let mut last = 401;
+    for _ in 0..8 {
+        last = log_in("carla", "wrong", &[]).await.status().as_u16();
+    }
+    assert_eq!(last, 429);
+    let waits = log_in("carla", PASSWORD, &[]).await;
+    assert_eq!(waits.status(), 429, "the right password waits, too");
+    assert!(waits.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
 async fn an_old_cookie_does_not_keep_a_new_token_from_becoming_one() {
     let world = World::new().await;
     let request = world.request(Method::POST, "/v1/session").header("authorization", bearer(&token("anna")).1);
@@ -105,6 +149,33 @@ async fn an_old_cookie_does_not_keep_a_new_token_from_becoming_one() {
     assert_eq!(answer.status(), 200);
     let forgotten = world.request(Method::DELETE, "/v1/session").header("cookie", format!("{COOKIE}=garbage"));
     assert_eq!(forgotten.send().await.expect("an answer").status(), 204);
+}
+
+/// A Socket.IO client that polls, with these headers in its handshake: the answer to its wish for the root namespace.
+async fn poll(world: &World, headers: &[(&'static str, String)]) -> String {
+    const TARGET: &str = "/socket.io/?EIO=4&transport=polling";
+    let request = headers.iter().fold(world.get(TARGET), |request, (name, value)| request.header(*name, value));
+    let opened = request.send().await.expect("an answer").text().await.expect("text");
+    let opened: Json =
+        serde_json::from_str(opened.strip_prefix('0').unwrap_or_else(|| panic!("{opened}"))).expect("JSON");
+    let target = format!("{TARGET}&sid={}", opened["sid"].as_str().expect("a sid"));
+    let said = world.request(Method::POST, &target).body("40").send().await.expect("an answer");
+    assert_eq!(said.status(), 200);
+    world.get(&target).send().await.expect("an answer").text().await.expect("text")
+}
+
+#[tokio::test]
+async fn who_polls_is_known_by_the_handshake() {
+    let world = World::new().await;
+    let anna = token("anna");
+    for headers in [vec![bearer(&anna)], vec![cookie(&anna)], vec![cookie(&anna), site("same-origin").remove(0)]] {
+        assert!(poll(&world, &headers).await.starts_with("40{"), "{headers:?}");
+    }
+    assert_eq!(poll(&world, &[]).await, r#"44{"message":"this needs a token","data":{"code":"unauthenticated"}}"#);
+    let wrong = r#"44{"message":"the token is not valid","data":{"code":"unauthenticated"}}"#;
+    assert_eq!(poll(&world, &[bearer("a.b.c")]).await, wrong);
+    let foreign = poll(&world, &[cookie(&anna), site("cross-site").remove(0)]).await;
+    assert!(foreign.contains(r#""code":"origin_not_allowed""#), "{foreign}");
 }
 
 #[tokio::test]

@@ -80,6 +80,17 @@ async fn a_token_that_was_taken_back_is_good_for_nothing() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_listen_is_cut() {
+    let world = World::new().await;
+    // It reads nothing from here on, and answers no goodbye.
+    let _deaf = world.client(&token("anna")).await;
+    let begun = Instant::now();
+    assert_eq!(administer(&world, "/v1/admin/disconnect", json!({ "user": "anna" })).await["closed"], 1);
+    world.until_connected(0).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn one_session_is_put_out_by_its_number() {
     let world = World::new().await;
     let mut stays = world.client(&token("anna")).await;

@@ -114,7 +114,7 @@ async fn a_client_that_never_says_who_it_is_is_closed() {
     let mut quiet = Client::open(world.served.address, 4).await;
     let mut wrong = Client::open(world.served.address, 4).await;
     wrong.say("40").await;
-    assert!(wrong.text().await.starts_with(r#"44{"message":"the client has not said who it is""#));
+    assert!(wrong.text().await.starts_with(r#"44{"message":"this needs a token""#));
     quiet.closed().await;
     wrong.closed().await;
     world.until_connected(0).await;

@@ -10,8 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header};
 use reqwest::{Method, RequestBuilder};
 use rowcast::auth::rules::{RuleSpec, Rules};
-use rowcast::auth::{Algorithm, Auth, Expect, Key, Settings, Tokens, Trust};
-use rowcast::event::TableName;
+use rowcast::auth::{Algorithm, Auth, Expect, Issuer, Settings, Tokens, Trust, User, Users};
 use rowcast::gateway::{Database, DropIns, Gateway, Influx, Limits, LogPlace, Origins};
 use rowcast::socketio::Io;
 use rowcast::source::sqlite::SqliteSettings;
@@ -26,8 +25,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use crate::delivery_contract::speedometer;
 use crate::socketio::client::Served;
 
-pub(super) const SECRET: &[u8] = b"a secret of the tests, which is long enough";
-pub(super) const AUDIENCE: &str = "the tests";
+pub(crate) const SECRET: &[u8] = b"a secret of the tests, which is long enough";
+pub(crate) const AUDIENCE: &str = "the tests";
+pub(super) const PASSWORD: &str = "the password of the tests";
 pub(super) const COOKIE: &str = "rowcast_token";
 
 /// For all that must happen.
@@ -56,21 +56,22 @@ impl Default for Wish {
     }
 }
 
-pub(super) fn auth(settings: Settings) -> Auth {
-    let key = Key::secret(SECRET, None, &[Algorithm::Hs256]).expect("a key");
+pub(crate) fn auth(settings: Settings) -> Auth {
+    let yes = || Some("true".to_owned());
+    let (mut issuer, key) = Issuer::secret(SECRET, None, &[Algorithm::Hs256]).expect("a key");
+    issuer.audience = Some(AUDIENCE.into());
     let expect = Expect { audiences: vec![AUDIENCE.into()], leeway: Duration::ZERO, ..Expect::default() };
     let tokens = Tokens::new(Trust { keys: vec![key], expect, ..Trust::default() });
-    let yes = || Some("true".to_owned());
-    let table = RuleSpec { table: Some(TableName::bare("Data")), read: yes(), insert: yes(), ..RuleSpec::default() };
-    let channel = |pattern: &str| RuleSpec {
-        channel: Some(pattern.into()),
-        subscribe: yes(),
-        publish: yes(),
-        ..RuleSpec::default()
-    };
-    let rules = vec![table, channel("room:*"), channel("notify:*"), channel("event:*")];
-    let rules = Rules::new(rules, Some("claims.role is null or claims.role <> 'guest'"), None).expect("rules");
-    Auth { tokens, rules, settings, ..Auth::default() }
+    let table =
+        RuleSpec { table: Some("Data".parse().expect("a name")), read: yes(), insert: yes(), ..RuleSpec::default() };
+    let rooms =
+        RuleSpec { channel: Some("room:{room}".into()), subscribe: yes(), publish: yes(), ..RuleSpec::default() };
+    let notify = RuleSpec { channel: Some("notify:*".into()), subscribe: yes(), ..RuleSpec::default() };
+    let rules = Rules::new(vec![table, rooms, notify], Some("claims.sub = 'admin'"), None).expect("rules");
+    let password_hash = rowcast::auth::hash_password(PASSWORD).expect("a hash");
+    let claims = [("role".to_owned(), json!("member"))].into_iter().collect();
+    let users = Users::new(vec![User { name: "carla".into(), password_hash, claims }]).expect("users");
+    Auth { tokens, rules, users, issuer: Some(issuer), settings }
 }
 
 impl World {
@@ -79,6 +80,8 @@ impl World {
     }
 
     pub(super) async fn with(wish: Wish) -> Self {
+        // One for the process; another test may have been faster.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let database = Database::sqlite("app", folder.path().join("app.db"), SqliteSettings::default());
         let drop_ins = DropIns {
@@ -157,7 +160,7 @@ impl World {
     }
 }
 
-pub(super) fn bearer(token: &str) -> (&'static str, String) {
+pub(crate) fn bearer(token: &str) -> (&'static str, String) {
     ("authorization", format!("Bearer {token}"))
 }
 
@@ -166,21 +169,21 @@ pub(super) fn cookie(token: &str) -> (&'static str, String) {
 }
 
 /// Seconds since 1970.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-pub(super) fn sign(claims: &Json, secret: &[u8]) -> String {
+pub(crate) fn sign(claims: &Json, secret: &[u8]) -> String {
     jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(secret)).expect("a token")
 }
 
 /// A good token of a user.
-pub(super) fn token(user: &str) -> String {
+pub(crate) fn token(user: &str) -> String {
     token_for(user, 3600)
 }
 
 /// One that expires in so many seconds. Each is another one.
-pub(super) fn token_for(user: &str, seconds: u64) -> String {
+pub(crate) fn token_for(user: &str, seconds: u64) -> String {
     let number = rand::random::<u32>();
     let claims =
         json!({ "sub": user, "aud": AUDIENCE, "iat": now() - 5, "exp": now() + seconds, "jti": number.to_string() });
