@@ -3,22 +3,23 @@
 use std::path::Path;
 
 use anyhow::Context;
-use rowcast::auth::rules::Rules;
 use rowcast::auth::{Issuer, Revocations, Tokens, Trust, Users};
 
-use crate::config;
+use crate::config::{self, RuleSpecs};
 
 /// Where revocations are kept, in the data folder.
 const FOLDER: &str = "auth";
 
 /// What the gateway asks who somebody is, with what was revoked.
-pub(crate) fn to_serve(config: &config::Auth, data: &Path) -> anyhow::Result<rowcast::auth::Auth> {
+pub(crate) fn to_serve(config: &config::Auth, rules: &RuleSpecs, data: &Path) -> anyhow::Result<rowcast::auth::Auth> {
+    // They were read once before, when mistakes were told.
+    let rules = rules.to_rules().map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
     let folder = data.join(FOLDER);
     let revocations = Revocations::open(&folder)
         .with_context(|| format!("what was revoked cannot be read from {}", folder.display()))?;
     Ok(rowcast::auth::Auth {
         tokens: tokens(config, revocations)?,
-        rules: Rules::default(),
+        rules,
         users: Users::new(config.users.clone())?,
         issuer: issuer(config).transpose()?,
         settings: config.settings.clone(),

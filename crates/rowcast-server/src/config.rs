@@ -24,6 +24,7 @@ pub(crate) use mistake::Mistakes;
 pub(crate) use read::auth::{Auth, Key};
 pub(crate) use read::ingest::Ingest;
 pub(crate) use read::listen::{Listening, Offer};
+pub(crate) use read::rule::RuleSpecs;
 pub(crate) use units::{DatabaseUrl, Listen, duration, without_password};
 
 /// The defaults, as the reference that users read.
@@ -44,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) socketio: Option<rowcast::socketio::Settings>,
     /// `None`: everybody may do everything.
     pub(crate) auth: Option<Auth>,
+    pub(crate) rules: RuleSpecs,
     pub(crate) log: Log,
     pub(crate) spool: Spool,
     pub(crate) limits: Limits,

@@ -113,7 +113,7 @@ impl Node<'_> {
             .tables(config.tables.clone())
             .dead_letters(config.http.dead_letters);
         if let Some(auth) = &config.auth {
-            builder = builder.auth(auth::to_serve(auth, &config.data)?);
+            builder = builder.auth(auth::to_serve(auth, &config.rules, &config.data)?);
         }
         if let Some(influx) = &config.influx {
             builder = builder.influx(influx.clone());

@@ -11,15 +11,16 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 use super::DEFAULT;
 use super::mistake::{Mistakes, Origin};
-use super::read::{auth, ingest, listen, socketio, table};
+use super::read::{auth, ingest, listen, rule, socketio, table};
 
 /// What flags set, by key.
 pub(crate) type Flags = Vec<(&'static str, &'static str, Vec<String>)>;
 
 /// The lists of sections, `[[name]]`, and the keys of each entry.
-pub(super) const LISTS: [(&str, &[&[&str]]); 6] = [
+pub(super) const LISTS: [(&str, &[&[&str]]); 7] = [
     ("auth.key", &[auth::KEY_KEYS]),
     ("auth.user", &[auth::USER_KEYS]),
+    ("rule", &[rule::KEYS]),
     ("ingest", &[ingest::KEYS, ingest::feed::KEYS, ingest::flow::KEYS]),
     ("table", &[table::KEYS]),
     ("push", &[socketio::KEYS]),

@@ -5,6 +5,7 @@ mod event;
 mod influx;
 pub(super) mod ingest;
 pub(super) mod listen;
+pub(super) mod rule;
 pub(super) mod socketio;
 pub(super) mod table;
 
@@ -54,7 +55,10 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
         ingest: r.ingest(),
         events: r.events(),
         tables: r.tables(),
+        rules: r.rules(),
     };
+    let is_on = config.auth.is_some();
+    r.check_rules(&config.rules, is_on);
     r.check(&config);
     if r.mistakes.0.is_empty() { Ok(config) } else { Err(r.mistakes.sorted()) }
 }

@@ -26,8 +26,6 @@ pub struct RuleSpec {
     pub columns: Option<Vec<String>>,
     /// Which rows may be inserted.
     pub insert: Option<String>,
-    /// Which rows may be changed by an insert whose key is there already: as they will be.
-    pub update: Option<String>,
     /// Whether the table belongs to no tenant.
     pub shared: bool,
     /// Whether the database's row-level security decides what may be read, instead of `read`.
@@ -76,8 +74,6 @@ pub struct TableRule {
     pub columns: Option<Vec<String>>,
     /// Which rows may be inserted; `None`: none.
     pub insert: Option<Filter>,
-    /// What rows may become; `None`: they may not be changed.
-    pub update: Option<Filter>,
     /// Whether it belongs to no tenant.
     pub shared: bool,
     /// Whether the database's row-level security decides what may be read.
@@ -153,7 +149,7 @@ impl Rules {
 
     /// The tables that are read to decide about others.
     pub fn membership_tables(&self) -> Vec<TableName> {
-        let of_tables = self.tables.iter().flat_map(|rule| [&rule.read, &rule.insert, &rule.update]);
+        let of_tables = self.tables.iter().flat_map(|rule| [&rule.read, &rule.insert]);
         let of_channels = self.channels.iter().flat_map(|rule| [&rule.subscribe, &rule.publish, &rule.presence]);
         let filters = of_tables.chain(of_channels).flatten();
         let mut tables: Vec<TableName> =
@@ -207,7 +203,7 @@ impl Reading<'_> {
             ("presence", spec.presence.is_some()),
         ] {
             if given {
-                self.say(key, "this is for rules about channels", "a table has read, columns, insert and update");
+                self.say(key, "this is for rules about channels", "a table has read, columns and insert");
             }
         }
         if spec.rls && spec.read.is_some() {
@@ -219,7 +215,6 @@ impl Reading<'_> {
             read: self.filter("read", spec.read.as_deref()),
             columns: spec.columns,
             insert: self.filter("insert", spec.insert.as_deref()),
-            update: self.filter("update", spec.update.as_deref()),
             shared: spec.shared,
             rls: spec.rls,
         }
@@ -230,7 +225,6 @@ impl Reading<'_> {
             ("read", spec.read.is_some()),
             ("columns", spec.columns.is_some()),
             ("insert", spec.insert.is_some()),
-            ("update", spec.update.is_some()),
             ("rls", spec.rls),
         ] {
             if given {

@@ -76,7 +76,7 @@ pub fn find_column(name: &str, table: &Table, readable: Option<&[usize]>) -> Res
 }
 
 /// The error for a name that is no column of the table, or none that may be named.
-pub fn unknown_column(name: &str, table: &Table, readable: Option<&[usize]>) -> Problem {
+fn unknown_column(name: &str, table: &Table, readable: Option<&[usize]>) -> Problem {
     let is_readable = |column: &usize| readable.is_none_or(|readable| readable.contains(column));
     let columns = (0..table.columns.len()).filter(is_readable);
     let names: Vec<&str> = columns.map(|column| &*table.columns[column].name).collect();
