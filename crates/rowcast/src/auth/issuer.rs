@@ -29,8 +29,8 @@ pub struct Issuer {
 }
 
 enum Signer {
-    Secret(hmac::Key),
-    Rsa(Box<RsaKeyPair>),
+    Secret(Box<hmac::Key>),
+    Rsa(RsaKeyPair),
     Curve(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
 }
@@ -46,7 +46,7 @@ impl Issuer {
         let Method::Secret(method) = algorithm.method() else {
             return Err(KeyError(format!("a secret does not sign by {algorithm}")));
         };
-        Ok((Self::new(Signer::Secret(hmac::Key::new(method, secret)), algorithm, kid), key))
+        Ok((Self::new(Signer::Secret(Box::new(hmac::Key::new(method, secret))), algorithm, kid), key))
     }
 
     /// Signs with a private key as PEM (PKCS #8, which begins with `-----BEGIN PRIVATE KEY-----`). Gives its public key, too.
@@ -116,7 +116,7 @@ type Public = Result<PublicKeyX509Der<'static>, error::Unspecified>;
 fn private(der: &[u8]) -> Option<(Signer, Algorithm, Public)> {
     if let Ok(pair) = RsaKeyPair::from_pkcs8(der) {
         let public = pair.public_key().as_der();
-        return Some((Signer::Rsa(Box::new(pair)), Algorithm::Rs256, public));
+        return Some((Signer::Rsa(pair), Algorithm::Rs256, public));
     }
     let curves: [(&'static EcdsaSigningAlgorithm, Algorithm); 3] = [
         (&sign::ECDSA_P256_SHA256_FIXED_SIGNING, Algorithm::Es256),

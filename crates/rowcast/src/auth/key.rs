@@ -32,7 +32,7 @@ pub struct Key {
 }
 
 enum Verifier {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -135,7 +135,7 @@ impl Verifier {
         let unusable = || KeyError(format!("it is not a key for {algorithm}, or it is damaged"));
         let public = match (algorithm.method(), material) {
             (Method::Secret(method), Material::Secret(secret)) => {
-                return Ok(Self::Secret(hmac::Key::new(method, secret)));
+                return Ok(Self::Secret(Box::new(hmac::Key::new(method, secret))));
             }
             (Method::Rsa(method), Material::Components(components)) => {
                 strong_enough(components.n.len())?;
