@@ -10,6 +10,7 @@ pub mod events;
 mod fold;
 mod follow;
 mod gate;
+pub mod here;
 mod list;
 mod node;
 mod order;
@@ -19,6 +20,7 @@ pub mod requests;
 mod settle;
 mod share;
 mod snapshot;
+mod watch;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -46,10 +48,12 @@ use crate::auth::Identity;
 use crate::event::{Channel, Position};
 use crate::filter::Filter;
 use crate::hub::{Closing, Item, ItemKind, Lane, SessionKey, SubscriptionKey};
+use crate::presence::Watch;
 use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish, Subscribe};
 use follow::{Sent, Start, Step, Wish, follow};
+use here::Here;
 use list::List;
 use pace::Pace;
 use read::{Broken, Follow, Frame};
@@ -88,6 +92,10 @@ pub struct Session {
     idle: bool,
     /// What the hub has needs no further care: it may write by itself.
     lends: bool,
+    /// Some subscription has still to be told who is present.
+    listing: bool,
+    /// `None` while the client is seen nowhere.
+    here: Option<Box<Here>>,
 }
 
 struct Steps {
@@ -111,6 +119,8 @@ enum Phase {
     Joining(Box<Follow>, Position),
     /// The hub carries it.
     Live,
+    /// It follows who is present.
+    Watching(Box<Watch>),
 }
 
 impl Session {
@@ -145,6 +155,8 @@ impl Session {
             joined: false,
             idle: false,
             lends: false,
+            listing: false,
+            here: None,
         })
     }
 
@@ -163,7 +175,8 @@ impl Session {
 
     /// Whether the client may say more: not while its answers pile up.
     pub fn can_receive(&self) -> bool {
-        self.replies.len() + self.requests < REPLIES_MAX
+        let waiting = self.here.as_ref().map_or(0, |here| here.waiting());
+        self.replies.len() + self.requests + waiting < REPLIES_MAX
     }
 
     /// Does what one message asks for; answers come out of [`next`](Self::next). `Err` ends the connection.
@@ -208,6 +221,9 @@ impl Session {
         }
         if self.subscriptions.values().any(|s| s.wish.id == subscribe.id) {
             return Err(Problem::new(Code::DuplicateId, format!("there is a subscription `{}` already", subscribe.id)));
+        }
+        if subscribe.channel.starts_with(watch::PRESENCE) {
+            return self.begin_watch(subscribe, start);
         }
         let wish = Arc::new(self.wish(subscribe)?);
         if wish.deliver != Deliver::Strict {
@@ -339,6 +355,7 @@ impl Session {
                 Box::pin(self.finish_joins(out)).await;
             }
             out.extend(self.replies.drain(..));
+            self.tell_lists(out);
             let closing = self.take_queue(out);
             self.take_steps(out);
             if std::mem::take(&mut self.idle) {
@@ -351,7 +368,7 @@ impl Session {
             if let Some(closing) = closing {
                 return Err(closing);
             }
-            if !self.joining && self.replies.is_empty() {
+            if !self.joining && !self.listing && self.replies.is_empty() {
                 self.lend();
                 poll_fn(|cx| self.poll_wake(cx)).await;
             }
@@ -456,14 +473,24 @@ impl Session {
     }
 
     fn take_queue(&mut self, out: &mut Vec<Bytes>) -> Option<Closing> {
-        if self.joining {
+        if self.joining || self.listing {
             return None;
         }
-        let taken = self.connected.queue.take(TAKE_BYTES);
+        let mut taken = self.connected.queue.take(TAKE_BYTES);
         for (key, position) in taken.told {
             if let Some(subscription) = self.subscriptions.get_mut(&key) {
                 subscription.reached = subscription.reached.max(Some(position));
             }
+        }
+        // Who is present is told anew, instead of what comes after something that was missed.
+        let mut missed = Vec::new();
+        taken.skipped.retain(|(key, _)| {
+            let again = self.watch_again(*key);
+            missed.extend(again.then_some(*key));
+            !again
+        });
+        if !missed.is_empty() {
+            taken.items.retain(|item| !missed.contains(&item.subscription));
         }
         out.reserve(taken.items.len());
         for item in taken.items {
@@ -498,7 +525,7 @@ impl Session {
 
     fn take_item(&mut self, item: Item, out: &mut Vec<Bytes>) {
         let Some(subscription) = self.subscriptions.get_mut(&item.subscription) else { return };
-        if !matches!(subscription.phase, Phase::Live) {
+        if !matches!(subscription.phase, Phase::Live | Phase::Watching(_)) {
             return;
         }
         match item.kind {
@@ -525,6 +552,9 @@ impl Session {
         let live: Vec<_> = self.subscriptions.iter().filter(|(_, s)| matches!(s.phase, Phase::Live)).collect();
         let live: Vec<_> = live.into_iter().map(|(key, s)| (*key, s.wish.clone(), s.reached)).collect();
         self.node.hub.abandon(&self.connected.queue, self.key, live.iter().map(|(key, ..)| *key));
+        for key in self.subscriptions.keys().copied().collect::<Vec<_>>() {
+            self.watch_again(key);
+        }
         for (key, wish, reached) in live {
             let from = position.max(reached.unwrap_or(position));
             let phase = self.spawn_follow(key, wish, Start::Quietly(from));
@@ -557,10 +587,14 @@ impl Session {
     }
 
     fn step(&mut self, (key, step): (SubscriptionKey, Step), out: &mut Vec<Bytes>) {
-        if let Step::Reply(message) = step {
-            self.requests -= 1;
-            return self.reply(&message);
-        }
+        let step = match step {
+            Step::Reply(message) => {
+                self.requests -= 1;
+                return self.reply(&message);
+            }
+            Step::MayTrack(allowed) => return self.may_track(allowed),
+            step => step,
+        };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
         match step {
             Step::Frames(frames) => {
@@ -576,7 +610,8 @@ impl Session {
                 self.joining = true;
             }
             Step::Failed(problem) => self.fail(key, problem, out),
-            Step::Reply(_) => {}
+            Step::Watch { is_new } => self.may_watch(key, is_new),
+            Step::Reply(_) | Step::MayTrack(_) => {}
         }
     }
 

@@ -15,6 +15,7 @@ mod origin;
 mod pgws;
 pub mod plain;
 mod postgres_websockets;
+mod presence;
 mod reply;
 mod socket;
 pub mod socketio;
@@ -101,6 +102,7 @@ fn native() -> Router<Doors> {
         .route("/v1/dead-letters/retry", post(letters::retry_all))
         .route("/v1/dead-letters/{id}", axum::routing::delete(letters::drop_one))
         .route("/v1/dead-letters/{id}/retry", post(letters::retry))
+        .route("/v1/presence/{channel}", get(presence::list))
         .route("/v1/publish", post(http::publish))
         .route("/v1/status", get(http::status))
         .route("/v1/{*rest}", axum::routing::any(reply::not_found))

@@ -28,6 +28,8 @@ impl Session {
                 self.reply(&ServerMessage::Pong { reference, position });
             }
             ClientMessage::Auth(_) => {}
+            ClientMessage::Track(track) => self.track(track),
+            ClientMessage::Untrack(untrack) => self.untrack(untrack),
             ClientMessage::Publish(publish) => {
                 self.request(requests::publish(self.node.clone(), self.identity.clone(), publish))
             }
@@ -102,8 +104,8 @@ impl Session {
         let (bytes, behind) = self.connected.queue.status();
         // A position that is older than what was sent already would take the client back.
         let is_settled = |s: &super::Subscription| {
-            matches!(s.phase, Phase::Live) && s.reached.is_none_or(|reached| reached <= position)
+            matches!(s.phase, Phase::Live | Phase::Watching(_)) && s.reached.is_none_or(|reached| reached <= position)
         };
-        (self.subscriptions.values().all(is_settled) && bytes == 0 && !behind).then_some(position)
+        (self.subscriptions.values().all(is_settled) && bytes == 0 && !behind && !self.listing).then_some(position)
     }
 }

@@ -56,6 +56,26 @@ pub(super) struct Wish {
     pub(super) known: Mutex<Option<Arc<Table>>>,
 }
 
+impl Wish {
+    /// Of a channel that has no rows.
+    pub(super) fn plain(id: String, channel: Channel, wire: Wire) -> Self {
+        Self {
+            id_json: serde_json::to_string(&id).expect("a string is always JSON").into(),
+            id,
+            channel,
+            filter: None,
+            columns: None,
+            snapshot: SnapshotWish::Simple(false),
+            old: false,
+            wire,
+            live: wire,
+            deliver: Deliver::Strict,
+            event: None,
+            known: Mutex::default(),
+        }
+    }
+}
+
 /// Where to begin.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start {
@@ -79,6 +99,13 @@ pub(super) enum Step {
     Failed(Problem),
     /// The answer to a request; no subscription's.
     Reply(ServerMessage),
+    /// The client may see who is present.
+    Watch {
+        /// It is told that it has subscribed.
+        is_new: bool,
+    },
+    /// Whether the client may be seen where it wants to be next.
+    MayTrack(Result<(), Problem>),
 }
 
 /// The session is gone, or has unsubscribed.
