@@ -3,6 +3,7 @@
 //! Reads tokens and rules. Leaves where a token stands in a request to `transport`, and what becomes of a subscription to `session`.
 
 mod identity;
+pub mod rules;
 mod token;
 
 pub use identity::{Identity, Standing};
@@ -15,6 +16,8 @@ use std::time::Duration;
 pub struct Auth {
     /// Reads tokens.
     pub tokens: Tokens,
+    /// What clients may do.
+    pub rules: rules::Rules,
     /// How tokens come and go.
     pub settings: Settings,
 }

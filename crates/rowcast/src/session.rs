@@ -6,6 +6,7 @@ pub mod access;
 mod ask;
 mod bound;
 mod bucket;
+mod chosen;
 pub mod events;
 mod fold;
 mod follow;
@@ -15,8 +16,10 @@ mod list;
 mod node;
 mod order;
 mod pace;
+mod permit;
 mod read;
 pub mod requests;
+pub(crate) mod rights;
 mod settle;
 mod share;
 mod snapshot;
@@ -40,7 +43,8 @@ pub use bound::projection;
 pub use follow::store_problem;
 pub use gate::SnapshotPermit;
 pub use node::{Connected, Database, Drain, Limits, Node};
-pub use order::{parse_names, parse_order, unknown_column};
+pub use order::{find_column, parse_names, parse_order};
+pub use rights::{Question, described, question};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
 
@@ -48,7 +52,6 @@ use crate::auth::Identity;
 use crate::event::{Channel, Position};
 use crate::filter::Filter;
 use crate::hub::{Closing, Item, ItemKind, Lane, SessionKey, SubscriptionKey};
-use crate::presence::Watch;
 use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish, Subscribe};
@@ -57,6 +60,7 @@ use here::Here;
 use list::List;
 use pace::Pace;
 use read::{Broken, Follow, Frame};
+use watch::Watching;
 
 /// A session hands its transport about so many bytes at once.
 const TAKE_BYTES: usize = 64 << 10;
@@ -119,8 +123,10 @@ enum Phase {
     Joining(Box<Follow>, Position),
     /// The hub carries it.
     Live,
+    /// It is being found out whether the client may see who is present.
+    Asking(AbortHandle),
     /// It follows who is present.
-    Watching(Box<Watch>),
+    Watching(Box<Watching>),
 }
 
 impl Session {
@@ -229,12 +235,16 @@ impl Session {
         if wish.deliver != Deliver::Strict {
             self.pace.get_or_insert_default();
         }
-        let key = SubscriptionKey(self.next_key);
-        self.next_key += 1;
+        let key = self.new_key();
         let phase = self.spawn_follow(key, wish.clone(), start);
         self.subscriptions.insert(key, Subscription { wish, phase, reached: None });
         self.count_subscriptions();
         Ok(())
+    }
+
+    fn new_key(&mut self) -> SubscriptionKey {
+        self.next_key += 1;
+        SubscriptionKey(self.next_key - 1)
     }
 
     fn wish(&self, subscribe: Subscribe) -> Result<Wish, Problem> {
@@ -249,6 +259,8 @@ impl Session {
             return Ok(Wish {
                 id_json: serde_json::to_string(&subscribe.id).expect("a string is always JSON").into(),
                 id: subscribe.id,
+                identity: Mutex::new(self.identity.clone()),
+                shown: Mutex::default(),
                 channel: Channel::Table(event.table.clone()),
                 filter: event.filter_with(filter)?,
                 columns: None,
@@ -274,6 +286,8 @@ impl Session {
         Ok(Wish {
             id_json: serde_json::to_string(&subscribe.id).expect("a string is always JSON").into(),
             id: subscribe.id,
+            identity: Mutex::new(self.identity.clone()),
+            shown: Mutex::default(),
             channel,
             filter: filter.map(Filter::parse).transpose()?,
             columns: subscribe.columns,
@@ -288,7 +302,9 @@ impl Session {
     }
 
     fn end(&mut self, key: SubscriptionKey) {
-        if let Some(Subscription { phase: Phase::Following(task), .. }) = self.subscriptions.remove(&key) {
+        if let Some(Subscription { phase: Phase::Following(task) | Phase::Asking(task), .. }) =
+            self.subscriptions.remove(&key)
+        {
             task.abort();
         }
         self.node.hub.leave(self.key, [key]);
@@ -465,6 +481,22 @@ impl Session {
         self.set_phase(key, phase);
     }
 
+    /// What a subscription may show has to be found out anew.
+    fn look_again(&mut self, key: SubscriptionKey) {
+        let Some(subscription) = self.subscriptions.get(&key) else { return };
+        match &subscription.phase {
+            // What is queued was allowed; the way back begins behind it.
+            Phase::Live | Phase::Joining(..) => self.node.hub.send_away(self.key, key),
+            Phase::Following(task) => {
+                task.abort();
+                let wish = subscription.wish.clone();
+                let phase = self.spawn_follow(key, wish, Start::Anew);
+                self.set_phase(key, phase);
+            }
+            Phase::Asking(_) | Phase::Watching(_) => self.watch_anew(key),
+        }
+    }
+
     fn fail(&mut self, key: SubscriptionKey, problem: Problem, out: &mut Vec<Bytes>) {
         let Some(id) = self.subscriptions.get(&key).map(|s| s.wish.id.clone()) else { return };
         self.end(key);
@@ -524,7 +556,9 @@ impl Session {
     }
 
     fn take_item(&mut self, item: Item, out: &mut Vec<Bytes>) {
-        let Some(subscription) = self.subscriptions.get_mut(&item.subscription) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(&item.subscription) else {
+            return self.look_at_guard(item.subscription);
+        };
         if !matches!(subscription.phase, Phase::Live | Phase::Watching(_)) {
             return;
         }
@@ -538,6 +572,9 @@ impl Session {
                 out.push(bytes);
             }
             ItemKind::Ephemeral(frame) => out.push(frame),
+            ItemKind::Evicted(_) if matches!(subscription.phase, Phase::Watching(_)) => {
+                self.watch_anew(item.subscription)
+            }
             ItemKind::Evicted(position) => {
                 let start = Start::Quietly(position.max(subscription.reached.unwrap_or(position)));
                 let wish = subscription.wish.clone();
@@ -552,9 +589,7 @@ impl Session {
         let live: Vec<_> = self.subscriptions.iter().filter(|(_, s)| matches!(s.phase, Phase::Live)).collect();
         let live: Vec<_> = live.into_iter().map(|(key, s)| (*key, s.wish.clone(), s.reached)).collect();
         self.node.hub.abandon(&self.connected.queue, self.key, live.iter().map(|(key, ..)| *key));
-        for key in self.subscriptions.keys().copied().collect::<Vec<_>>() {
-            self.watch_again(key);
-        }
+        self.watch_all_again();
         for (key, wish, reached) in live {
             let from = position.max(reached.unwrap_or(position));
             let phase = self.spawn_follow(key, wish, Start::Quietly(from));
@@ -574,7 +609,7 @@ impl Session {
             self.step(*sent, out);
             bytes += out[before..].iter().map(Bytes::len).sum::<usize>();
         }
-        let following = self.subscriptions.values().any(|s| matches!(s.phase, Phase::Following(_)));
+        let following = self.subscriptions.values().any(|s| matches!(s.phase, Phase::Following(_) | Phase::Asking(_)));
         if bytes < TAKE_BYTES && !following && self.requests == 0 {
             self.steps = None;
         }
@@ -593,6 +628,7 @@ impl Session {
                 return self.reply(&message);
             }
             Step::MayTrack(allowed) => return self.may_track(allowed),
+            Step::StillSeen(key, allowed) => return self.still_seen(&key, allowed),
             step => step,
         };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
@@ -610,8 +646,8 @@ impl Session {
                 self.joining = true;
             }
             Step::Failed(problem) => self.fail(key, problem, out),
-            Step::Watch { is_new } => self.may_watch(key, is_new),
-            Step::Reply(_) | Step::MayTrack(_) => {}
+            Step::MayWatch { is_new, permit } => self.may_watch(key, is_new, permit),
+            Step::Reply(_) | Step::MayTrack(_) | Step::StillSeen(..) => {}
         }
     }
 
@@ -636,11 +672,11 @@ fn note_told(pace: &mut Option<Box<Pace>>, key: SubscriptionKey, frames: &[Frame
 impl Drop for Session {
     fn drop(&mut self) {
         for subscription in self.subscriptions.values() {
-            if let Phase::Following(task) = &subscription.phase {
+            if let Phase::Following(task) | Phase::Asking(task) = &subscription.phase {
                 task.abort();
             }
         }
-        self.node.hub.leave(self.key, self.subscriptions.keys().copied());
+        self.node.hub.leave(self.key, self.subscriptions.keys().copied().chain(self.guards()));
         self.node.dismiss(self.key);
     }
 }

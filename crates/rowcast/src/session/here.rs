@@ -1,17 +1,20 @@
 //! Where a client is seen: what it says of itself on channels, in the order in which it says it.
 
+mod seen;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 
+use super::Session;
 use super::follow::Step;
-use super::node::Node;
-use super::{Session, access};
+use super::permit::{Permit, ask};
 use crate::auth::Identity;
 use crate::hub::SubscriptionKey;
-use crate::presence::{Key, Track};
+use crate::presence::Key;
 use crate::protocol::{self, Code, Problem, ServerMessage};
+use seen::Seen;
 
 /// The longest name that a client gives itself, in characters.
 const NAME_MAX: usize = 128;
@@ -21,7 +24,7 @@ const NAME_MAX: usize = 128;
 pub(super) struct Here {
     /// What a client without a name is called.
     guest: Option<Arc<str>>,
-    pub(super) tracks: Vec<Track>,
+    seen: Vec<Seen>,
     /// What was asked for and not done yet; it is being found out whether the first may be done.
     waiting: VecDeque<Wanted>,
     /// Somebody else finds it out, and says so with [`Step::MayTrack`].
@@ -32,7 +35,7 @@ pub(super) struct Here {
 struct Wanted {
     key: Key,
     reference: Option<String>,
-    /// `None`: to be seen no more.
+    /// The user and the state; `None`: to be seen no more.
     seen: Option<(Arc<str>, Option<Arc<str>>)>,
 }
 
@@ -42,7 +45,7 @@ impl Here {
     }
 
     fn find(&self, key: &Key) -> Option<usize> {
-        self.tracks.iter().position(|track| track.key() == key)
+        self.seen.iter().position(|seen| seen.track.key() == key)
     }
 }
 
@@ -109,34 +112,36 @@ impl Session {
 
     /// Does what was asked for, up to where somebody has to be asked who does not answer at once.
     fn do_wanted(&mut self) {
-        while let Some(Wanted { key, seen, .. }) = self.here.as_ref().and_then(|here| here.waiting.front()) {
-            let is_known = |here: &Box<Here>| here.find(key).is_some();
+        while let Some(here) = &self.here
+            && let Some(Wanted { key, seen, .. }) = here.waiting.front()
+        {
             // Who may be seen there may also say more, until somebody takes that away.
-            if seen.is_none() || self.here.as_ref().is_some_and(is_known) {
-                self.do_first(Ok(()));
+            if seen.is_none() || here.find(key).is_some() {
+                self.do_first(Ok(Permit::default()));
                 continue;
             }
             let (node, identity, channel) = (self.node.clone(), self.identity.clone(), key.channel.clone());
-            let mut asking = Box::pin(async move { access::may_track(&node, &identity, &channel).await });
+            let mut asking = Box::pin(async move { ask(&node, &identity, &channel).await });
             match (&mut asking).now_or_never() {
                 Some(allowed) => self.do_first(allowed),
-                None => {
-                    let steps = self.sender();
-                    self.requests += 1;
-                    tokio::spawn(async move {
-                        let step = Step::MayTrack(asking.await);
-                        // The client may have gone.
-                        let _ = steps.send(Box::new((SubscriptionKey(u32::MAX), step))).await;
-                    });
-                    self.here.get_or_insert_default().is_asking = true;
-                    return;
-                }
+                None => return self.ask_and_go_on(asking),
             }
         }
     }
 
+    fn ask_and_go_on(&mut self, asking: impl Future<Output = Result<Permit, Problem>> + Send + 'static) {
+        let steps = self.sender();
+        self.requests += 1;
+        tokio::spawn(async move {
+            let step = Step::MayTrack(asking.await);
+            // The client may have gone.
+            let _ = steps.send(Box::new((SubscriptionKey(u32::MAX), step))).await;
+        });
+        self.here.get_or_insert_default().is_asking = true;
+    }
+
     /// It was found out whether the client may be seen where it wants to be.
-    pub(super) fn may_track(&mut self, allowed: Result<(), Problem>) {
+    pub(super) fn may_track(&mut self, allowed: Result<Permit, Problem>) {
         self.requests -= 1;
         let Some(here) = &mut self.here else { return };
         here.is_asking = false;
@@ -144,61 +149,22 @@ impl Session {
         self.do_wanted();
     }
 
-    fn do_first(&mut self, allowed: Result<(), Problem>) {
+    fn do_first(&mut self, allowed: Result<Permit, Problem>) {
         let Some(here) = &mut self.here else { return };
         let Some(Wanted { key, reference, seen }) = here.waiting.pop_front() else { return };
-        let at = here.find(&key);
-        let message = match (allowed, seen) {
-            (Err(problem), _) => ServerMessage::error(None, reference, problem),
-            (Ok(()), None) => {
-                if let Some(at) = at {
-                    here.tracks.swap_remove(at).leave();
-                }
-                ServerMessage::Untracked { reference }
+        let done = match (allowed, seen) {
+            (Err(problem), _) => Err(problem),
+            (Ok(_), None) => {
+                self.stop_being_seen(&key);
+                Ok(ServerMessage::Untracked { reference: reference.clone() })
             }
-            (Ok(()), Some((user, state))) => match here.be_seen(&self.node, key, at, user, state) {
-                Ok(()) => ServerMessage::Tracked { reference },
-                Err(problem) => ServerMessage::error(None, reference, problem),
-            },
+            (Ok(permit), Some((user, state))) => {
+                let seen = self.be_seen(key, user, state, permit);
+                seen.map(|()| ServerMessage::Tracked { reference: reference.clone() })
+            }
         };
+        let message = done.unwrap_or_else(|problem| ServerMessage::error(None, reference, problem));
         self.reply(&message);
-    }
-
-    /// The client goes, and does not come back: nobody waits for it.
-    pub fn depart(&mut self) {
-        let here = self.here.take();
-        here.into_iter().flat_map(|here| here.tracks).for_each(Track::leave);
-    }
-}
-
-impl Here {
-    fn be_seen(
-        &mut self,
-        node: &Node,
-        key: Key,
-        at: Option<usize>,
-        user: Arc<str>,
-        state: Option<Arc<str>>,
-    ) -> Result<(), Problem> {
-        match at {
-            Some(at) if *self.tracks[at].user() == user => self.tracks[at].set(state),
-            Some(at) => {
-                let before = std::mem::replace(&mut self.tracks[at], node.presence.track(&key, user, state));
-                before.leave();
-            }
-            None => {
-                let most = node.limits.presence_channels;
-                if self.tracks.len() >= most {
-                    let message = format!("this connection is seen on {most} channels, which is all that it may be");
-                    return Err(Problem::new(Code::RateLimited, message).hint("untrack one of them"));
-                }
-                if self.tracks.is_empty() {
-                    self.tracks.reserve_exact(1);
-                }
-                self.tracks.push(node.presence.track(&key, user, state));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::access::{known, may_publish};
 use super::node::Node;
 use serde_json::value::RawValue;
 
@@ -21,6 +22,7 @@ pub async fn publish_message(
     ephemeral: bool,
 ) -> Result<Option<Position>, Problem> {
     let channel: Channel = channel.parse()?;
+    known(identity)?;
     let Channel::Room(_) = channel else {
         let problem =
             Problem::new(Code::BadChannel, "messages go to rooms; what a table or NOTIFY says comes from the database");
@@ -29,6 +31,7 @@ pub async fn publish_message(
     if event.is_empty() || event.len() > 128 {
         return Err(Problem::new(Code::BadMessage, "`event` has 1 to 128 bytes"));
     }
+    may_publish(node, identity, &channel).await?;
     let message = Message { channel, event: event.into(), json: json.into() };
     if ephemeral {
         node.log.send_ephemeral(message);
@@ -41,6 +44,7 @@ pub async fn publish_message(
 
 /// Sends a NOTIFY as the gateway's own user of the database.
 pub async fn notify(node: &Node, identity: &Identity, channel: &str, payload: &str) -> Result<(), Problem> {
+    may_publish(node, identity, &Channel::Notify(channel.into())).await?;
     let Some(ears) = &node.database.ears else {
         return Err(Problem::new(Code::BadChannel, "the database has no NOTIFY channels: they are PostgreSQL's"));
     };
