@@ -117,12 +117,11 @@ impl Client {
 
     /// Whether there is something to hear within a moment.
     pub(super) async fn has_more(&mut self) -> bool {
-        let next = self.session.next(&mut self.pending);
-        let waited = self.pending.is_empty().then_some(next);
-        match waited {
-            Some(next) => tokio::time::timeout(Duration::from_millis(20), next).await.is_ok(),
-            None => true,
+        if !self.pending.is_empty() {
+            return true;
         }
+        let next = self.session.next(&mut self.pending);
+        tokio::time::timeout(Duration::from_millis(20), next).await.is_ok()
     }
 
     pub(super) async fn track(&mut self, channel: &str, state: Json) {
