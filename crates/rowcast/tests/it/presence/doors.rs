@@ -24,6 +24,7 @@ struct World {
 }
 
 async fn world() -> World {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("app.db");
     rusqlite::Connection::open(&path).expect("a database").execute_batch("PRAGMA journal_mode = wal").expect("WAL");
