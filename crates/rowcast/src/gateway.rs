@@ -21,6 +21,7 @@ pub use crate::session::{Drain, Limits};
 pub use crate::transport::socketio::Io;
 pub use crate::transport::{Door, DropIns, Influx, Listener, Origins};
 
+use crate::auth::Auth;
 use crate::event::Channel;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
@@ -70,6 +71,7 @@ pub struct Builder {
     dead_letters: bool,
     tables: Vec<TableSpec>,
     events: Vec<EventName>,
+    auth: Option<Auth>,
 }
 
 /// A running gateway. Mount its [`router`](Gateway::router) wherever you like.
@@ -102,6 +104,7 @@ impl Gateway {
             dead_letters: false,
             tables: Vec::new(),
             events: Vec::new(),
+            auth: None,
         }
     }
 
@@ -130,6 +133,11 @@ impl Gateway {
     /// Socket.IO, where it is served.
     pub fn io(&self) -> Option<&Io> {
         self.socketio.as_ref()
+    }
+
+    /// What its clients share, for doors of your own: each opens a [`Session`](crate::session::Session) with it.
+    pub fn node(&self) -> Arc<Node> {
+        self.node.clone()
     }
 
     /// Writes rows, as the HTTP doors do.
@@ -250,6 +258,12 @@ impl Builder {
         self
     }
 
+    /// Who clients are, and what they may do. Without it everybody may do everything.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = Some(auth);
+        self
+    }
+
     /// Opens the log and the database, sets capture up, and begins.
     pub async fn start(self) -> Result<Gateway, StartError> {
         self.drop_ins.check().map_err(StartError)?;
@@ -279,6 +293,7 @@ impl Builder {
         let mut tables = Some(Tables { store: store.clone(), specs: self.tables });
         let database = session::Database { store, source: name, ears };
         let mut node = Node::with_events(hub.clone(), log.clone(), database, self.limits, events);
+        node.auth = self.auth.map(Arc::new);
         let flows = self.pulls.iter().map(Pull::flow).collect();
         node.ingest = node.ingest.flows(flows).dead_letters(self.dead_letters);
         let node = Arc::new(node);

@@ -44,7 +44,7 @@ pub use follow::store_problem;
 pub use gate::SnapshotPermit;
 pub use node::{Connected, Database, Drain, Limits, Node};
 pub use order::{find_column, parse_names, parse_order};
-pub use rights::{Question, described, question};
+pub use rights::{Question, described, question, sender, to_insert};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
 

@@ -42,6 +42,7 @@ mod pg_wire;
 mod presence;
 mod protocol_vectors;
 mod rooms;
+mod rules;
 mod scratch;
 mod settle;
 mod snapshots;
