@@ -95,7 +95,17 @@ impl Session {
     fn ask_anew(&mut self, key: SubscriptionKey, wish: &Wish) -> Phase {
         self.node.hub.leave(self.key, [key]);
         let (node, identity, channel) = (self.node.clone(), self.identity.clone(), wish.channel.clone());
-        self.asking(key, false, async move { ask_again(&node, &identity, &channel).await })
+        let message = format!("you may not see any more who is on `{channel}`");
+        let revoked = reply(self.wire, &ServerMessage::Revoked { id: wish.id.clone(), message }, None);
+        let steps = self.sender();
+        self.asking(key, false, async move {
+            let allowed = ask_again(&node, &identity, &channel).await;
+            if allowed.is_err() {
+                // Before the error that ends it. The client may have gone.
+                let _ = steps.send(Box::new((key, Step::Frames(vec![(None, revoked)])))).await;
+            }
+            allowed
+        })
     }
 
     /// What lets a subscription watch may be over: nothing more is told before that is known.
