@@ -58,6 +58,7 @@ pub struct StartError(pub String);
 /// What goes into a [`Gateway`].
 #[derive(Debug)]
 pub struct Builder {
+    auth: Option<Auth>,
     database: Option<Database>,
     log: LogPlace,
     limits: Limits,
@@ -71,7 +72,6 @@ pub struct Builder {
     dead_letters: bool,
     tables: Vec<TableSpec>,
     events: Vec<EventName>,
-    auth: Option<Auth>,
 }
 
 /// A running gateway. Mount its [`router`](Gateway::router) wherever you like.
@@ -91,6 +91,7 @@ impl Gateway {
     /// Begins with no database, a log in memory, and the default limits.
     pub fn builder() -> Builder {
         Builder {
+            auth: None,
             database: None,
             log: LogPlace::Memory,
             limits: Limits::default(),
@@ -104,7 +105,6 @@ impl Gateway {
             dead_letters: false,
             tables: Vec::new(),
             events: Vec::new(),
-            auth: None,
         }
     }
 
@@ -191,6 +191,12 @@ impl Builder {
         self
     }
 
+    /// Who is let in. Without it, everybody may do everything.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = Some(auth);
+        self
+    }
+
     /// Where the log is kept.
     pub fn log(mut self, place: LogPlace) -> Self {
         self.log = place;
@@ -258,12 +264,6 @@ impl Builder {
         self
     }
 
-    /// Who clients are, and what they may do. Without it everybody may do everything.
-    pub fn auth(mut self, auth: Auth) -> Self {
-        self.auth = Some(auth);
-        self
-    }
-
     /// Opens the log and the database, sets capture up, and begins.
     pub async fn start(self) -> Result<Gateway, StartError> {
         self.drop_ins.check().map_err(StartError)?;
@@ -311,6 +311,10 @@ impl Builder {
         tasks.extend(pumps.into_iter().map(|pump| tokio::spawn(pump.run(stop.clone()))));
         if let Some(log) = local {
             tasks.push(tokio::spawn(maintain(log, stop.clone())));
+        }
+        if let Some(auth) = node.auth.clone() {
+            let stop = stop.clone();
+            tasks.push(tokio::spawn(async move { auth.tokens.run(stop).await }));
         }
         look_at_events(&node).await?;
         let spooled = open_spools(self.pulls, self.spool, self.spooling).await?;

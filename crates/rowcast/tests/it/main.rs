@@ -54,3 +54,4 @@ mod sqlite_replace;
 mod sqlite_schema;
 mod sqlite_store;
 mod store_contract;
+mod tokens;
