@@ -5,6 +5,7 @@
 mod list;
 mod people;
 mod room;
+mod track;
 mod watch;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 use crate::event::Channel;
 use crate::hub::{Listener, now_ms};
 use room::{Room, State};
+pub use track::Track;
 pub use watch::Watch;
 
 /// Whose channel it is: tenants have nothing to do with each other.
@@ -70,7 +72,7 @@ impl Presence {
             inside.people.come(connection, &user, state, now_ms());
             room.clone()
         });
-        Track { presence: self.clone(), room, user, connection, is_over: false }
+        Track::new(self.clone(), room, user, connection)
     }
 
     /// Tells a session from now on what changes on a channel, and returns who is there before that.
@@ -176,54 +178,5 @@ impl Presence {
         let mut inside = room.inside.lock();
         act(&mut inside);
         self.settle(room, &mut inside);
-    }
-}
-
-/// A connection's being on a channel. Dropping it means that the connection broke: it counts for the grace time.
-#[derive(Debug)]
-pub struct Track {
-    presence: Arc<Presence>,
-    room: Arc<Room>,
-    user: Arc<str>,
-    connection: u64,
-    is_over: bool,
-}
-
-impl Track {
-    /// Which channel.
-    pub fn key(&self) -> &Key {
-        &self.room.key
-    }
-
-    /// Who.
-    pub fn user(&self) -> &Arc<str> {
-        &self.user
-    }
-
-    /// Sets the state; `None` leaves it as it is.
-    pub fn set(&self, state: Option<Arc<str>>) {
-        self.presence.change(&self.room, |inside| inside.people.set(self.connection, &self.user, state));
-    }
-
-    /// The user goes, and says so.
-    pub fn leave(mut self) {
-        self.is_over = true;
-        self.presence.change(&self.room, |inside| inside.people.leave(self.connection, &self.user));
-    }
-}
-
-impl Drop for Track {
-    fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
-        self.presence.change(&self.room, |inside| inside.people.lose(self.connection, &self.user));
-        let (presence, room) = (self.presence.clone(), self.room.clone());
-        let (user, connection) = (self.user.clone(), self.connection);
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            tokio::time::sleep(presence.settings.grace).await;
-            presence.change(&room, |inside| inside.people.leave(connection, &user));
-        });
     }
 }

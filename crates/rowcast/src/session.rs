@@ -20,6 +20,7 @@ mod permit;
 mod read;
 pub mod requests;
 pub(crate) mod rights;
+mod seen;
 mod settle;
 mod share;
 mod snapshot;

@@ -1,7 +1,5 @@
 //! Where a client is seen: what it says of itself on channels, in the order in which it says it.
 
-mod seen;
-
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -10,11 +8,11 @@ use futures_util::FutureExt;
 use super::Session;
 use super::follow::Step;
 use super::permit::{Permit, ask};
+use super::seen::Seen;
 use crate::auth::Identity;
 use crate::hub::SubscriptionKey;
 use crate::presence::Key;
 use crate::protocol::{self, Code, Problem, ServerMessage};
-use seen::Seen;
 
 /// The longest name that a client gives itself, in characters.
 const NAME_MAX: usize = 128;
@@ -24,11 +22,13 @@ const NAME_MAX: usize = 128;
 pub(super) struct Here {
     /// What a client without a name is called.
     guest: Option<Arc<str>>,
-    seen: Vec<Seen>,
+    pub(super) seen: Vec<Seen>,
     /// What was asked for and not done yet; it is being found out whether the first may be done.
     waiting: VecDeque<Wanted>,
     /// Somebody else finds it out, and says so with [`Step::MayTrack`].
     is_asking: bool,
+    /// The client shows another token than the one that it was asked with.
+    is_outdated: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +44,12 @@ impl Here {
         self.waiting.len()
     }
 
-    fn find(&self, key: &Key) -> Option<usize> {
+    /// What is being found out at the moment is no answer any more.
+    pub(super) fn doubt(&mut self) {
+        self.is_outdated = self.is_asking;
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<usize> {
         self.seen.iter().position(|seen| seen.track.key() == key)
     }
 }
@@ -145,7 +150,9 @@ impl Session {
         self.requests -= 1;
         let Some(here) = &mut self.here else { return };
         here.is_asking = false;
-        self.do_first(allowed);
+        if !std::mem::take(&mut here.is_outdated) {
+            self.do_first(allowed);
+        }
         self.do_wanted();
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::Session;
-use super::super::follow::Step;
-use super::super::permit::{Permit, ask_again};
+use super::Session;
+use super::follow::Step;
+use super::permit::{Permit, ask_again};
 use crate::hub::SubscriptionKey;
 use crate::presence::{Key, Track};
 use crate::protocol::{Code, Problem, ServerMessage};
@@ -83,19 +83,19 @@ impl Session {
     }
 
     /// An eviction of none of the subscriptions: what lets the client be seen somewhere may be over.
-    pub(in super::super) fn look_at_guard(&mut self, guard: SubscriptionKey) {
+    pub(super) fn look_at_guard(&mut self, guard: SubscriptionKey) {
         let seen = self.here.as_ref().and_then(|here| here.seen.iter().find(|seen| seen.guard == guard));
         if let Some(key) = seen.map(|seen| seen.track.key().clone()) {
             self.ask_about(key);
         }
     }
 
-    pub(in super::super) fn guards(&self) -> impl Iterator<Item = SubscriptionKey> {
+    pub(super) fn guards(&self) -> impl Iterator<Item = SubscriptionKey> {
         self.here.iter().flat_map(|here| &here.seen).map(|seen| seen.guard)
     }
 
     /// Asks again whether the client may be seen where `which` says so.
-    pub(in super::super) fn look_at_tracks(&mut self, which: impl Fn(&Permit) -> bool) {
+    pub(super) fn look_at_tracks(&mut self, which: impl Fn(&Permit) -> bool) {
         let seen = self.here.iter().flat_map(|here| &here.seen).filter(|seen| which(&seen.permit));
         let keys: Vec<Key> = seen.map(|seen| seen.track.key().clone()).collect();
         keys.into_iter().for_each(|key| self.ask_about(key));
@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// It was found out whether the client may still be seen.
-    pub(in super::super) fn still_seen(&mut self, key: &Key, allowed: Result<Permit, Problem>) {
+    pub(super) fn still_seen(&mut self, key: &Key, allowed: Result<Permit, Problem>) {
         self.requests -= 1;
         match allowed {
             Ok(permit) => self.hold(key, permit),
@@ -130,7 +130,10 @@ impl Session {
     }
 
     /// Another token: whoever is another user by it, or another tenant's, is seen no more; of the others it is asked again.
-    pub(in super::super) fn tracks_of_another(&mut self) {
+    pub(super) fn tracks_of_another(&mut self) {
+        if let Some(here) = &mut self.here {
+            here.doubt();
+        }
         let identity = self.identity.clone();
         let is_own = |seen: &Seen| {
             let same_user = identity.user.as_ref().is_none_or(|user| user == seen.track.user());
