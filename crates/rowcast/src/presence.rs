@@ -15,6 +15,7 @@ use std::time::Duration;
 use ahash::AHashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::event::Channel;
 use crate::hub::{Listener, now_ms};
@@ -78,11 +79,11 @@ impl Presence {
     /// Tells a session from now on what changes on a channel, and returns who is there before that.
     pub fn watch(self: &Arc<Self>, key: &Key, listener: Listener) -> Watch {
         let (room, list) = self.enter(key, |room, inside| {
-            let list = inside.list();
+            let list = inside.list(self, room);
             inside.audience.join(listener.clone());
             (room.clone(), list)
         });
-        Watch::new(self.clone(), room, listener, list)
+        Watch::new(self.clone(), room, listener, &list)
     }
 
     /// Who is on a channel now: `{"users":[…]}`.
@@ -155,11 +156,9 @@ impl Presence {
 
     fn tell_later(self: &Arc<Self>, room: &Arc<Room>, inside: &State) {
         let quiet_from = inside.told_at.map(|told| told + self.settings.tick);
+        let wait = quiet_from.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
         let (presence, room) = (self.clone(), room.clone());
-        let telling = async move {
-            if let Some(at) = quiet_from {
-                tokio::time::sleep_until(at).await;
-            }
+        self.after(wait, move || {
             let outgoing = {
                 let mut inside = room.inside.lock();
                 let outgoing = inside.tell();
@@ -167,11 +166,19 @@ impl Presence {
                 outgoing
             };
             outgoing.flush();
-        };
-        // Without a runtime everything is coming to its end.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(telling);
-        }
+        });
+    }
+
+    /// Does something later. Returns false where it cannot: without a runtime everything is coming to its end.
+    fn after(&self, wait: Duration, act: impl FnOnce() + Send + 'static) -> bool {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
+        runtime.spawn(async move {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            act();
+        });
+        true
     }
 
     fn change(self: &Arc<Self>, room: &Arc<Room>, act: impl FnOnce(&mut State)) {

@@ -1,16 +1,20 @@
 //! One channel: who is on it, who watches, and when they are told.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Key;
 use super::list::{self, Changes};
 use super::people::People;
 use super::watch::List;
+use super::{Key, Presence};
 use crate::hub::{Audience, Outgoing};
+
+/// A list is kept so long for those who come a moment later.
+const LIST_KEPT: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -28,8 +32,8 @@ pub(super) struct State {
     pub(super) is_due: bool,
     /// Nobody was here, so that it is a room no longer.
     pub(super) is_closed: bool,
-    /// What was told so far, while somebody takes it.
-    list: Weak<List>,
+    /// What was told so far, for a moment after somebody has taken it.
+    list: Option<Arc<List>>,
 }
 
 impl Room {
@@ -40,12 +44,20 @@ impl Room {
 
 impl State {
     /// Everybody who was told of so far. With what is told from now on, to be heard before the room is unlocked, that is everything.
-    pub(super) fn list(&mut self) -> Arc<List> {
+    pub(super) fn list(&mut self, presence: &Arc<Presence>, room: &Arc<Room>) -> Arc<List> {
         if self.audience.is_empty() {
             self.tell_nobody();
         }
-        let list = self.list.upgrade().unwrap_or_else(|| Arc::new(List::new(list::bodies(self.people.told()))));
-        self.list = Arc::downgrade(&list);
+        if let Some(list) = &self.list {
+            return list.clone();
+        }
+        let list = Arc::new(List::new(list::bodies(self.people.told())));
+        let (room, kept) = (room.clone(), Arc::downgrade(&list));
+        let forgotten = presence.after(LIST_KEPT, move || {
+            room.inside.lock().list.take_if(|list| std::ptr::eq(Arc::as_ptr(list), kept.as_ptr()));
+        });
+        // Without a runtime nobody would forget it.
+        self.list = forgotten.then(|| list.clone());
         list
     }
 
@@ -53,7 +65,7 @@ impl State {
     pub(super) fn tell_nobody(&mut self) {
         if self.people.has_news() {
             self.people.tell(|_, _| {});
-            self.list = Weak::new();
+            self.list = None;
         }
     }
 
@@ -68,7 +80,7 @@ impl State {
         self.people.tell(|name, news| changes.add(name, news));
         let bodies: Vec<Bytes> = changes.bodies();
         if !bodies.is_empty() {
-            self.list = Weak::new();
+            self.list = None;
         }
         for body in &bodies {
             self.audience.send("presence", body, &mut outgoing);

@@ -50,9 +50,7 @@ impl Drop for Track {
         self.presence.change(&self.room, |inside| inside.people.lose(self.connection, &self.user));
         let (presence, room) = (self.presence.clone(), self.room.clone());
         let (user, connection) = (self.user.clone(), self.connection);
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            tokio::time::sleep(presence.settings.grace).await;
+        self.presence.after(self.presence.settings.grace, move || {
             presence.change(&room, |inside| inside.people.leave(connection, &user));
         });
     }

@@ -10,7 +10,7 @@ use super::{Key, Presence};
 use crate::hub::Listener;
 use crate::protocol::encode::{Wire, frame};
 
-/// Frames of a list are kept for so many kinds of watchers, while one of them takes it.
+/// Frames of a list are kept for so many kinds of watchers.
 const KINDS: usize = 4;
 
 /// Everybody who was there at one moment; shared by all who begin to watch before anything else is told.
@@ -50,21 +50,19 @@ pub struct Watch {
 
 #[derive(Debug)]
 struct Begin {
-    /// Kept so that others share it.
-    _list: Arc<List>,
     frames: Arc<[Bytes]>,
     taken: usize,
 }
 
 impl Begin {
-    fn new(list: Arc<List>, listener: &Listener) -> Option<Self> {
+    fn new(list: &List, listener: &Listener) -> Option<Self> {
         let frames = list.frames(listener.wire, &listener.id);
-        Some(Self { _list: list, frames, taken: 0 })
+        Some(Self { frames, taken: 0 })
     }
 }
 
 impl Watch {
-    pub(super) fn new(presence: Arc<Presence>, room: Arc<Room>, listener: Listener, list: Arc<List>) -> Self {
+    pub(super) fn new(presence: Arc<Presence>, room: Arc<Room>, listener: Listener, list: &List) -> Self {
         let first = Begin::new(list, &listener);
         Self { presence, room, listener, first }
     }
@@ -96,10 +94,10 @@ impl Watch {
             let mut inside = self.room.inside.lock();
             // What waits is in the list, or was told before it.
             self.listener.queue.forget(self.listener.subscription);
-            inside.list()
+            inside.list(&self.presence, &self.room)
         };
         metrics::counter!("rowcast_presence_relists_total").increment(1);
-        self.first = Begin::new(list, &self.listener);
+        self.first = Begin::new(&list, &self.listener);
     }
 }
 

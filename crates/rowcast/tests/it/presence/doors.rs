@@ -201,3 +201,22 @@ async fn who_closes_is_gone_at_once_and_who_breaks_after_the_grace_time() {
     io.ask("untrack", json!({"channel": "room:r"})).await;
     assert_eq!(watcher.next().await["leaves"], json!(["ann"]), "the first that is heard");
 }
+
+#[tokio::test]
+async fn a_socket_io_client_that_is_recovered_is_told_everybody_again() {
+    let world = world().await;
+    let mut io = Client::connect(world.served.address).await;
+    io.ask("subscribe", json!({"id": "w", "channel": "presence:room:r"})).await;
+    io.ask("subscribe", json!({"id": "m", "channel": "room:r"})).await;
+    io.ask("publish", json!({"channel": "room:r", "event": "e", "data": 1})).await;
+    while io.offset.is_none() {
+        io.event().await;
+    }
+    io.drop_connection().await;
+    let _ann = Socket::tracked(&world, "ann", json!({})).await;
+    let (mut again, recovered) = Client::come_back(world.served.address, &io).await;
+    assert!(recovered);
+    let list = again.hears("presence").await;
+    assert_eq!((&list[0]["id"], &list[0]["full"]), (&json!("w"), &json!(true)));
+    assert_eq!(list[0]["users"][0]["user"], "ann");
+}
