@@ -8,10 +8,12 @@ mod bound;
 mod bucket;
 mod chosen;
 pub mod events;
+mod expiry;
 mod fold;
 mod follow;
 mod gate;
 pub mod here;
+mod identify;
 mod list;
 mod node;
 mod order;
@@ -19,6 +21,7 @@ mod pace;
 mod permit;
 mod read;
 pub mod requests;
+mod revoke;
 pub(crate) mod rights;
 mod seen;
 mod settle;
@@ -41,10 +44,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 pub use ask::CONFLATED;
 pub use bound::projection;
+pub use expiry::UNAUTHENTICATED;
 pub use follow::store_problem;
 pub use gate::SnapshotPermit;
+pub use identify::refused;
 pub use node::{Connected, Database, Drain, Limits, Node};
 pub use order::{find_column, parse_names, parse_order};
+pub use revoke::{REVOKED, Whose};
 pub use rights::{Question, described, question, sender, to_insert};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
@@ -56,8 +62,10 @@ use crate::hub::{Closing, Item, ItemKind, Lane, SessionKey, SubscriptionKey};
 use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish, Subscribe};
+use expiry::Term;
 use follow::{Sent, Start, Step, Wish, follow};
 use here::Here;
+use identify::Held;
 use list::List;
 use pace::Pace;
 use read::{Broken, Follow, Frame};
@@ -75,6 +83,10 @@ pub struct Session {
     connected: Arc<Connected>,
     /// Whose client it is.
     identity: Arc<Identity>,
+    /// When its token expires, or it has to show one; `None` while neither is to come.
+    term: Option<Box<Term>>,
+    /// What waits while a token is looked at; `None` while none is.
+    held: Option<Box<Held>>,
     wire: Wire,
     subscriptions: List<Subscription>,
     next_key: u32,
@@ -142,11 +154,14 @@ impl Session {
         let (key, connected) = node.admit(transport, remote, &identity)?;
         let mut heartbeat = interval_at(Instant::now() + node.limits.heartbeat, node.limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let term = Term::of(&node, &identity);
         Ok(Self {
             node,
             key,
             connected,
             identity,
+            term,
+            held: None,
             wire,
             subscriptions: List::default(),
             next_key: 0,
@@ -180,10 +195,10 @@ impl Session {
         });
     }
 
-    /// Whether the client may say more: not while its answers pile up.
+    /// Whether the client may say more: not while its answers pile up, or a token is looked at.
     pub fn can_receive(&self) -> bool {
         let waiting = self.here.as_ref().map_or(0, |here| here.waiting());
-        self.replies.len() + self.requests + waiting < REPLIES_MAX
+        self.held.is_none() && self.replies.len() + self.requests + waiting < REPLIES_MAX
     }
 
     /// Does what one message asks for; answers come out of [`next`](Self::next). `Err` ends the connection.
@@ -220,6 +235,7 @@ impl Session {
     }
 
     fn begin(&mut self, subscribe: Subscribe, start: Start) -> Result<(), Problem> {
+        self.is_known()?;
         let limit = self.node.limits.subscriptions;
         if self.subscriptions.len() >= limit {
             let message = format!("this connection has its {limit} subscriptions");
@@ -367,6 +383,7 @@ impl Session {
     pub async fn next(&mut self, out: &mut Vec<Bytes>) -> Result<(), Closing> {
         loop {
             self.take_back();
+            self.pass_term(out);
             if self.joining {
                 // In a box: the room that it takes is needed for a moment only.
                 Box::pin(self.finish_joins(out)).await;
@@ -427,6 +444,11 @@ impl Session {
             && let Poll::Ready(Some(sent)) = steps.receiver.poll_recv(cx)
         {
             steps.first = Some(sent);
+            return Poll::Ready(());
+        }
+        if let Some(term) = &mut self.term
+            && term.poll_due(cx).is_ready()
+        {
             return Poll::Ready(());
         }
         if let Some(pace) = &mut self.pace
@@ -539,6 +561,9 @@ impl Session {
         if let Some(position) = taken.behind {
             self.fall_behind(position);
         }
+        if taken.closing.as_ref().is_some_and(|closing| closing.reason == revoke::REVOKED) {
+            self.depart();
+        }
         taken.closing
     }
 
@@ -630,6 +655,7 @@ impl Session {
             }
             Step::MayTrack(allowed) => return self.may_track(allowed),
             Step::StillSeen(key, allowed) => return self.still_seen(&key, allowed),
+            Step::Judged(judged) => return self.judged(*judged),
             step => step,
         };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
@@ -648,12 +674,15 @@ impl Session {
             }
             Step::Failed(problem) => self.fail(key, problem, out),
             Step::MayWatch { is_new, permit } => self.may_watch(key, is_new, permit),
-            Step::Reply(_) | Step::MayTrack(_) | Step::StillSeen(..) => {}
+            Step::Reply(_) | Step::Judged(_) | Step::MayTrack(_) | Step::StillSeen(..) => {}
         }
     }
 
     /// Tells an idle client how far everything is.
     fn say_position(&mut self) {
+        if self.is_known().is_err() {
+            return;
+        }
         if let Some(position) = self.settled() {
             self.reply(&ServerMessage::Position { position: position.to_string() });
         } else if self.wire == Wire::Sse {

@@ -13,6 +13,7 @@ use super::access::{Act, allowed_event, on_channel};
 use super::bound::{Bound, head};
 use super::events::{EventName, HISTORY, HISTORY_MAX};
 use super::fold::pending;
+use super::identify::Judged;
 use super::node::Node;
 use super::order::parse_order;
 use super::permit::Permit;
@@ -122,6 +123,8 @@ pub(super) enum Step {
     MayTrack(Result<Permit, Problem>),
     /// Whether the client may still be seen; no subscription's.
     StillSeen(Key, Result<Permit, Problem>),
+    /// What came of a token.
+    Judged(Box<Judged>),
 }
 
 /// The session is gone, or has unsubscribed.

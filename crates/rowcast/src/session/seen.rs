@@ -46,12 +46,12 @@ impl Session {
             here.seen.reserve_exact(1);
         }
         here.seen.push(Seen { track: presence.track(&key, user, state), permit: Permit::default(), guard });
-        self.hold(&key, permit);
+        self.keep_seen(&key, permit);
         Ok(())
     }
 
     /// Keeps what lets the client be seen; asks again where that is over already.
-    fn hold(&mut self, key: &Key, permit: Permit) {
+    fn keep_seen(&mut self, key: &Key, permit: Permit) {
         let Some(here) = &mut self.here else { return };
         let Some(at) = here.find(key) else { return };
         let guard = here.seen[at].guard;
@@ -116,7 +116,7 @@ impl Session {
     pub(super) fn still_seen(&mut self, key: &Key, allowed: Result<Permit, Problem>) {
         self.requests -= 1;
         match allowed {
-            Ok(permit) => self.hold(key, permit),
+            Ok(permit) => self.keep_seen(key, permit),
             Err(problem) => self.hide(key, problem),
         }
     }

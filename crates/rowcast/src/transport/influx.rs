@@ -24,7 +24,7 @@ use crate::event::{Table, TableName};
 use crate::filter::Dialect;
 use crate::ingest::decode::{Field, Fields, Point, Record, RecordError};
 use crate::ingest::{Cause, Guard, Report};
-use crate::protocol::Code;
+use crate::protocol::{Code, Problem};
 use crate::session::to_insert;
 
 mod moment;
@@ -129,10 +129,7 @@ async fn second(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(
-        write(&doors, &identity, wish, &headers, body).await,
-        |refused| json!({ "code": refused.code, "message": refused.message }),
-    )
+    answer(write(&doors, &identity, wish, &headers, body).await, second_shape)
 }
 
 async fn first(
@@ -142,7 +139,7 @@ async fn first(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(write(&doors, &identity, wish, &headers, body).await, |refused| json!({ "error": refused.message }))
+    answer(write(&doors, &identity, wish, &headers, body).await, first_shape)
 }
 
 fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_json::Value) -> Response {
@@ -152,6 +149,27 @@ fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_js
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
     }
     response
+}
+
+/// Why somebody may not write, in the words of the interface that was asked.
+pub(super) fn refuse(path: &str, problem: &Problem) -> Response {
+    let (status, code) = match problem.code {
+        Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        _ => (StatusCode::FORBIDDEN, "forbidden"),
+    };
+    let refused = Refused { status, code, message: problem.message.clone() };
+    match path {
+        "/write" => answer(Err(refused), first_shape),
+        _ => answer(Err(refused), second_shape),
+    }
+}
+
+fn second_shape(refused: &Refused) -> serde_json::Value {
+    json!({ "code": refused.code, "message": refused.message })
+}
+
+fn first_shape(refused: &Refused) -> serde_json::Value {
+    json!({ "error": refused.message })
 }
 
 /// Why not everything is stored.

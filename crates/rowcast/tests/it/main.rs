@@ -3,6 +3,7 @@
 mod classes;
 mod delivery_contract;
 mod delivery_crash;
+mod doors_auth;
 mod dropins;
 mod filter;
 mod fuzz;

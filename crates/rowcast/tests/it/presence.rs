@@ -6,7 +6,8 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use rowcast::session::Limits;
+use rowcast::hub::Closing;
+use rowcast::session::{Connected, Limits};
 use serde_json::json;
 
 use world::{World, anonymous, user};
@@ -94,6 +95,16 @@ async fn who_goes_on_purpose_is_gone_at_once() {
     ann.track("room:r", json!({})).await;
     watcher.presence().await;
     ann.session.depart();
+    assert_eq!(watcher.presence().await["leaves"], json!(["ann"]));
+    // Nobody waits for one who was put out either.
+    let mut ann = world.client(user("ann"));
+    ann.track("room:r", json!({})).await;
+    watcher.presence().await;
+    let whose = |connected: &Connected| connected.identity.lock().user.as_deref() == Some("ann");
+    for (_, connected) in world.node.sessions().iter().filter(|(_, connected)| whose(connected)) {
+        connected.queue.close(Closing { reason: "revoked", message: String::new(), retry_ms: 0 });
+    }
+    assert!(ann.session.next(&mut Vec::new()).await.is_err());
     assert_eq!(watcher.presence().await["leaves"], json!(["ann"]));
 }
 

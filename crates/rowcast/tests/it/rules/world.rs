@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rowcast::auth::rules::{RuleSpec, Rules};
-use rowcast::auth::{Auth, Identity, Settings, Standing, Tokens};
+use rowcast::auth::{Auth, Identity, Standing};
 use rowcast::event::Position;
 use rowcast::gateway::{Database, Gateway, LogPlace};
 use rowcast::protocol::encode::Wire;
@@ -44,7 +44,7 @@ pub(super) fn identity(claims: Json) -> Arc<Identity> {
 pub(super) fn auth(rules: Vec<RuleSpec>, tenant_column: Option<&str>) -> Auth {
     let admin = Some("claims.role = 'admin'");
     let rules = Rules::new(rules, admin, tenant_column.map(str::to_owned)).expect("rules");
-    Auth { tokens: Tokens::default(), rules, settings: Settings::default() }
+    Auth { rules, ..Auth::default() }
 }
 
 impl World {
