@@ -13,11 +13,14 @@ use crate::protocol::encode::{Wire, frame};
 /// Frames of a list are kept for so many kinds of watchers.
 const KINDS: usize = 4;
 
+/// What the bytes of a frame depend on, beside the list.
+type Kind = (Wire, Arc<str>);
+
 /// Everybody who was there at one moment; shared by all who begin to watch before anything else is told.
 #[derive(Debug)]
 pub(super) struct List {
     bodies: Vec<Bytes>,
-    frames: Mutex<Vec<(Wire, Arc<str>, Arc<[Bytes]>)>>,
+    frames: Mutex<Vec<(Kind, Arc<[Bytes]>)>>,
 }
 
 impl List {
@@ -27,12 +30,12 @@ impl List {
 
     fn frames(&self, wire: Wire, id: &Arc<str>) -> Arc<[Bytes]> {
         let mut known = self.frames.lock();
-        if let Some((.., frames)) = known.iter().find(|(other, name, _)| *other == wire && name == id) {
+        if let Some((_, frames)) = known.iter().find(|((other, name), _)| *other == wire && name == id) {
             return frames.clone();
         }
         let frames: Arc<[Bytes]> = self.bodies.iter().map(|body| frame(wire, "presence", id, None, body)).collect();
         if known.len() < KINDS {
-            known.push((wire, id.clone(), frames.clone()));
+            known.push(((wire, id.clone()), frames.clone()));
         }
         frames
     }
