@@ -10,6 +10,7 @@ mod log_engines;
 mod matching;
 mod mysql;
 mod postgres;
+mod presence;
 mod process;
 mod series;
 mod subscribe;
@@ -60,6 +61,8 @@ enum Bench {
     Mysql,
     /// Rows in, by HTTP and from a stream: each database's bulk path, a Node back end, delays.
     Ingest,
+    /// Ten thousand users present on one channel.
+    Presence,
     /// A chart's history over large tables (part of `capture`).
     Series,
     /// Verifying tokens, the first time and again.
@@ -99,6 +102,7 @@ fn main() -> Result<()> {
             mysql::run(&scale)?;
             ingest::run(&scale)?;
             tokens::run(&scale)?;
+            presence::run(&scale)?;
             series::run(&scale)
         }
         Bench::Log(args) => log::run(&args.quick(scale.quick)),
@@ -108,6 +112,7 @@ fn main() -> Result<()> {
         Bench::Postgres => postgres::run(&scale),
         Bench::Mysql => mysql::run(&scale),
         Bench::Ingest => ingest::run(&scale),
+        Bench::Presence => presence::run(&scale),
         Bench::Series => series::run(&scale),
         Bench::Tokens => tokens::run(&scale),
         Bench::Serve { kind, folder } => serve(&kind, &folder),

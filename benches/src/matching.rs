@@ -278,14 +278,14 @@ fn any_of(i: u64, count: u64) -> u64 {
 }
 
 /// Of this thread, since it began.
-fn processor_time() -> Result<Duration> {
+pub(crate) fn processor_time() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").context("schedstat")?;
     let nanos = stat.split_whitespace().next().context("a number")?;
     Ok(Duration::from_nanos(nanos.parse()?))
 }
 
 /// Resident memory of this process, in bytes.
-fn resident() -> Result<u64> {
+pub(crate) fn resident() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)

@@ -142,6 +142,10 @@ pub(crate) struct Limits {
     pub(crate) handshakes_burst: u32,
     pub(crate) replays: usize,
     pub(crate) replay_bytes_per_second: u64,
+    pub(crate) presence_state_bytes: usize,
+    pub(crate) presence_channels: usize,
+    pub(crate) presence_grace: Duration,
+    pub(crate) presence_tick: Duration,
 }
 
 #[derive(Debug, Clone)]

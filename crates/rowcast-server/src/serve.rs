@@ -205,6 +205,10 @@ fn limits(config: &Config) -> Limits {
         handshakes_burst: from.handshakes_burst,
         replays: from.replays,
         replay_bytes_per_second: from.replay_bytes_per_second,
+        presence_state_bytes: from.presence_state_bytes,
+        presence_channels: from.presence_channels,
+        presence_grace: from.presence_grace,
+        presence_tick: from.presence_tick,
     }
 }
 

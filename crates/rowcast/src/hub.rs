@@ -2,6 +2,7 @@
 //!
 //! Matches and fans out. Knows no snapshots and no positions of clients: that is `session`.
 
+mod audience;
 pub mod conflate;
 mod group;
 mod held;
@@ -23,6 +24,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use audience::{Audience, Listener, Outgoing};
 pub use index::{Delivered, Interest, Member, SessionKey, commit};
 pub use lane::Lane;
 pub(crate) use lane::advance;

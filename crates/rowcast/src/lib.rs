@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod log;
 pub mod mysql;
 pub mod postgres;
+pub mod presence;
 pub mod protocol;
 pub mod session;
 pub mod source;

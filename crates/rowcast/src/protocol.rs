@@ -13,9 +13,9 @@ mod problem;
 mod server;
 pub mod socketio;
 
-pub use client::{Auth, ClientMessage, Insert, Publish, SnapshotWish, Subscribe};
+pub use client::{Auth, ClientMessage, Insert, Publish, SnapshotWish, Subscribe, Track, Untrack};
 pub use problem::{At, Code, Problem};
-pub use server::{ColumnType, GapReason, Limits, Rejected, ServerMessage};
+pub use server::{ColumnType, GapReason, Limits, Present, Rejected, ServerMessage};
 
 /// The number of this protocol, said in `hello`.
 pub const VERSION: u32 = 1;

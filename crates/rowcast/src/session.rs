@@ -12,18 +12,22 @@ mod expiry;
 mod fold;
 mod follow;
 mod gate;
+pub mod here;
 mod identify;
 mod list;
 mod node;
 mod order;
 mod pace;
+mod permit;
 mod read;
 pub mod requests;
 mod revoke;
 pub(crate) mod rights;
+mod seen;
 mod settle;
 mod share;
 mod snapshot;
+mod watch;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -60,10 +64,12 @@ use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish, Subscribe};
 use expiry::Term;
 use follow::{Sent, Start, Step, Wish, follow};
+use here::Here;
 use identify::Held;
 use list::List;
 use pace::Pace;
 use read::{Broken, Follow, Frame};
+use watch::Watching;
 
 /// A session hands its transport about so many bytes at once.
 const TAKE_BYTES: usize = 64 << 10;
@@ -103,6 +109,10 @@ pub struct Session {
     idle: bool,
     /// What the hub has needs no further care: it may write by itself.
     lends: bool,
+    /// Some subscription has still to be told who is present.
+    listing: bool,
+    /// `None` while the client is seen nowhere.
+    here: Option<Box<Here>>,
 }
 
 struct Steps {
@@ -126,6 +136,10 @@ enum Phase {
     Joining(Box<Follow>, Position),
     /// The hub carries it.
     Live,
+    /// It is being found out whether the client may see who is present.
+    Asking(AbortHandle),
+    /// It follows who is present.
+    Watching(Box<Watching>),
 }
 
 impl Session {
@@ -163,6 +177,8 @@ impl Session {
             joined: false,
             idle: false,
             lends: false,
+            listing: false,
+            here: None,
         })
     }
 
@@ -185,7 +201,8 @@ impl Session {
 
     /// Whether the client may say more: not while its answers pile up, or a token is looked at.
     pub fn can_receive(&self) -> bool {
-        self.held.is_none() && self.replies.len() + self.requests < REPLIES_MAX
+        let waiting = self.here.as_ref().map_or(0, |here| here.waiting());
+        self.held.is_none() && self.replies.len() + self.requests + waiting < REPLIES_MAX
     }
 
     /// Does what one message asks for; answers come out of [`next`](Self::next). `Err` ends the connection.
@@ -232,16 +249,23 @@ impl Session {
         if self.subscriptions.values().any(|s| s.wish.id == subscribe.id) {
             return Err(Problem::new(Code::DuplicateId, format!("there is a subscription `{}` already", subscribe.id)));
         }
+        if subscribe.channel.starts_with(watch::PRESENCE) {
+            return self.begin_watch(subscribe, start);
+        }
         let wish = Arc::new(self.wish(subscribe)?);
         if wish.deliver != Deliver::Strict {
             self.pace.get_or_insert_default();
         }
-        let key = SubscriptionKey(self.next_key);
-        self.next_key += 1;
+        let key = self.new_key();
         let phase = self.spawn_follow(key, wish.clone(), start);
         self.subscriptions.insert(key, Subscription { wish, phase, reached: None });
         self.count_subscriptions();
         Ok(())
+    }
+
+    fn new_key(&mut self) -> SubscriptionKey {
+        self.next_key += 1;
+        SubscriptionKey(self.next_key - 1)
     }
 
     fn wish(&self, subscribe: Subscribe) -> Result<Wish, Problem> {
@@ -299,7 +323,9 @@ impl Session {
     }
 
     fn end(&mut self, key: SubscriptionKey) {
-        if let Some(Subscription { phase: Phase::Following(task), .. }) = self.subscriptions.remove(&key) {
+        if let Some(Subscription { phase: Phase::Following(task) | Phase::Asking(task), .. }) =
+            self.subscriptions.remove(&key)
+        {
             task.abort();
         }
         self.node.hub.leave(self.key, [key]);
@@ -367,6 +393,7 @@ impl Session {
                 Box::pin(self.finish_joins(out)).await;
             }
             out.extend(self.replies.drain(..));
+            self.tell_lists(out);
             let closing = self.take_queue(out);
             self.take_steps(out);
             if std::mem::take(&mut self.idle) {
@@ -379,7 +406,7 @@ impl Session {
             if let Some(closing) = closing {
                 return Err(closing);
             }
-            if !self.joining && self.replies.is_empty() {
+            if !self.joining && !self.listing && self.replies.is_empty() {
                 self.lend();
                 poll_fn(|cx| self.poll_wake(cx)).await;
             }
@@ -493,6 +520,7 @@ impl Session {
                 let phase = self.spawn_follow(key, wish, Start::Anew);
                 self.set_phase(key, phase);
             }
+            Phase::Asking(_) | Phase::Watching(_) => self.watch_anew(key),
         }
     }
 
@@ -504,14 +532,24 @@ impl Session {
     }
 
     fn take_queue(&mut self, out: &mut Vec<Bytes>) -> Option<Closing> {
-        if self.joining {
+        if self.joining || self.listing {
             return None;
         }
-        let taken = self.connected.queue.take(TAKE_BYTES);
+        let mut taken = self.connected.queue.take(TAKE_BYTES);
         for (key, position) in taken.told {
             if let Some(subscription) = self.subscriptions.get_mut(&key) {
                 subscription.reached = subscription.reached.max(Some(position));
             }
+        }
+        // Who is present is told anew, instead of what comes after something that was missed.
+        let mut missed = Vec::new();
+        taken.skipped.retain(|(key, _)| {
+            let again = self.watch_again(*key);
+            missed.extend(again.then_some(*key));
+            !again
+        });
+        if !missed.is_empty() {
+            taken.items.retain(|item| !missed.contains(&item.subscription));
         }
         out.reserve(taken.items.len());
         for item in taken.items {
@@ -526,6 +564,9 @@ impl Session {
         }
         if let Some(position) = taken.behind {
             self.fall_behind(position);
+        }
+        if taken.closing.as_ref().is_some_and(|closing| closing.reason == revoke::REVOKED) {
+            self.depart();
         }
         taken.closing
     }
@@ -545,8 +586,10 @@ impl Session {
     }
 
     fn take_item(&mut self, item: Item, out: &mut Vec<Bytes>) {
-        let Some(subscription) = self.subscriptions.get_mut(&item.subscription) else { return };
-        if !matches!(subscription.phase, Phase::Live) {
+        let Some(subscription) = self.subscriptions.get_mut(&item.subscription) else {
+            return self.look_at_guard(item.subscription);
+        };
+        if !matches!(subscription.phase, Phase::Live | Phase::Watching(_)) {
             return;
         }
         match item.kind {
@@ -559,6 +602,9 @@ impl Session {
                 out.push(bytes);
             }
             ItemKind::Ephemeral(frame) => out.push(frame),
+            ItemKind::Evicted(_) if matches!(subscription.phase, Phase::Watching(_)) => {
+                self.watch_anew(item.subscription)
+            }
             ItemKind::Evicted(position) => {
                 let start = Start::Quietly(position.max(subscription.reached.unwrap_or(position)));
                 let wish = subscription.wish.clone();
@@ -573,6 +619,7 @@ impl Session {
         let live: Vec<_> = self.subscriptions.iter().filter(|(_, s)| matches!(s.phase, Phase::Live)).collect();
         let live: Vec<_> = live.into_iter().map(|(key, s)| (*key, s.wish.clone(), s.reached)).collect();
         self.node.hub.abandon(&self.connected.queue, self.key, live.iter().map(|(key, ..)| *key));
+        self.watch_all_again();
         for (key, wish, reached) in live {
             let from = position.max(reached.unwrap_or(position));
             let phase = self.spawn_follow(key, wish, Start::Quietly(from));
@@ -592,7 +639,7 @@ impl Session {
             self.step(*sent, out);
             bytes += out[before..].iter().map(Bytes::len).sum::<usize>();
         }
-        let following = self.subscriptions.values().any(|s| matches!(s.phase, Phase::Following(_)));
+        let following = self.subscriptions.values().any(|s| matches!(s.phase, Phase::Following(_) | Phase::Asking(_)));
         if bytes < TAKE_BYTES && !following && self.requests == 0 {
             self.steps = None;
         }
@@ -610,6 +657,8 @@ impl Session {
                 self.requests -= 1;
                 return self.reply(&message);
             }
+            Step::MayTrack(allowed) => return self.may_track(allowed),
+            Step::StillSeen(key, allowed) => return self.still_seen(&key, allowed),
             Step::Judged(judged) => return self.judged(*judged),
             step => step,
         };
@@ -628,7 +677,8 @@ impl Session {
                 self.joining = true;
             }
             Step::Failed(problem) => self.fail(key, problem, out),
-            Step::Reply(_) | Step::Judged(_) => {}
+            Step::MayWatch { is_new, permit } => self.may_watch(key, is_new, permit),
+            Step::Reply(_) | Step::Judged(_) | Step::MayTrack(_) | Step::StillSeen(..) => {}
         }
     }
 
@@ -656,11 +706,11 @@ fn note_told(pace: &mut Option<Box<Pace>>, key: SubscriptionKey, frames: &[Frame
 impl Drop for Session {
     fn drop(&mut self) {
         for subscription in self.subscriptions.values() {
-            if let Phase::Following(task) = &subscription.phase {
+            if let Phase::Following(task) | Phase::Asking(task) = &subscription.phase {
                 task.abort();
             }
         }
-        self.node.hub.leave(self.key, self.subscriptions.keys().copied());
+        self.node.hub.leave(self.key, self.subscriptions.keys().copied().chain(self.guards()));
         self.node.dismiss(self.key);
     }
 }

@@ -17,6 +17,7 @@ mod origin;
 mod pgws;
 pub mod plain;
 mod postgres_websockets;
+mod presence;
 mod reply;
 mod socket;
 pub mod socketio;
@@ -106,6 +107,7 @@ fn native(doors: &Doors) -> Router<Doors> {
         .route("/v1/tables", get(http::tables))
         .route("/v1/tables/{table}", get(http::rows).post(http::ingest))
         .route("/v1/tables/{table}/series", get(http::series))
+        .route("/v1/presence/{channel}", get(presence::list))
         .route("/v1/publish", post(http::publish))
         .route("/v1/login", post(login::log_in))
         .route("/v1/whoami", get(login::whoami))

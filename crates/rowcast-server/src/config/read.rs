@@ -230,6 +230,10 @@ impl<'a> Reader<'a> {
             handshakes_burst: self.number("limits.handshakes_burst", 1, 10_000_000) as u32,
             replays: self.number("limits.replays", 1, 10_000) as usize,
             replay_bytes_per_second: self.bytes("limits.replay_bytes_per_second", 0, 1 << 40),
+            presence_state_bytes: self.bytes("limits.presence_state_bytes", 2, 1 << 20) as usize,
+            presence_channels: self.number("limits.presence_channels", 1, 10_000) as usize,
+            presence_grace: self.duration("limits.presence_grace", Duration::ZERO, HOUR),
+            presence_tick: self.duration("limits.presence_tick", Duration::ZERO, second * 10),
         }
     }
 

@@ -83,6 +83,7 @@ pub(super) fn record_metrics(node: &Node, board: &Board) {
     let behind_hub = node.log.head().offset.0.saturating_sub(node.hub.dispatched().offset.0);
     metrics::gauge!("rowcast_hub_lag_events").set(behind_hub as f64);
     node.record_gates();
+    node.record_presence();
     record_sessions(node);
     record_sources(board);
     record_spools(board);

@@ -204,7 +204,11 @@ impl Queue {
             ItemKind::Ephemeral(_) => None,
         };
         let Some(newest) = position(&kind) else {
-            return count(&mut state.rare().skipped, subscription);
+            if count(&mut state.rare().skipped, subscription) {
+                // There may be nothing else that wakes it.
+                self.wake.wake();
+            }
+            return;
         };
         let items = state.take_items();
         let rare = state.rare();
@@ -464,11 +468,14 @@ fn before(position: Position) -> Position {
     Position { epoch: position.epoch, offset: Offset(position.offset.0.saturating_sub(1)) }
 }
 
-fn count(skipped: &mut Vec<(SubscriptionKey, u64)>, subscription: SubscriptionKey) {
-    match skipped.iter_mut().find(|(key, _)| *key == subscription) {
-        Some((_, n)) => *n += 1,
-        None => skipped.push((subscription, 1)),
+/// Returns whether it is the subscription's first.
+fn count(skipped: &mut Vec<(SubscriptionKey, u64)>, subscription: SubscriptionKey) -> bool {
+    if let Some((_, n)) = skipped.iter_mut().find(|(key, _)| *key == subscription) {
+        *n += 1;
+        return false;
     }
+    skipped.push((subscription, 1));
+    true
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ pub enum ClientMessage {
     Insert(Insert),
     /// Show a token, or a newer one.
     Auth(Auth),
+    /// Be seen on a channel.
+    Track(Track),
+    /// Be seen there no more.
+    Untrack(Untrack),
     /// Is anybody there?
     Ping {
         /// Comes back in the answer.
@@ -168,6 +172,44 @@ pub struct Insert {
     pub reference: Option<String>,
 }
 
+/// `track`
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Track {
+    #[serde(rename = "type", default)]
+    _type: serde::de::IgnoredAny,
+    /// Any channel.
+    pub channel: String,
+    /// What others see beside the user's name: an object.
+    #[serde(default)]
+    pub state: Option<Box<RawValue>>,
+    /// Who it is, where the gateway asks nobody who he is.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Comes back in the answer.
+    #[serde(default, rename = "ref")]
+    pub reference: Option<String>,
+}
+
+impl std::fmt::Debug for Track {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Track").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+/// `untrack`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Untrack {
+    #[serde(rename = "type", default)]
+    _type: serde::de::IgnoredAny,
+    /// As in `track`.
+    pub channel: String,
+    /// Comes back in the answer.
+    #[serde(default, rename = "ref")]
+    pub reference: Option<String>,
+}
+
 /// `auth`
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -222,11 +264,13 @@ impl ClientMessage {
             "publish" => Self::Publish(fields("publish", text)?),
             "insert" => Self::Insert(fields("insert", text)?),
             "auth" => Self::Auth(fields("auth", text)?),
+            "track" => Self::Track(fields("track", text)?),
+            "untrack" => Self::Untrack(fields("untrack", text)?),
             "ping" => Self::Ping { reference: fields::<Ping>("ping", text)?.reference },
             other => {
                 let other: String = other.chars().take(40).collect();
                 return Err(Problem::new(Code::BadMessage, format!("unknown message type `{other}`"))
-                    .hint("the types are subscribe, unsubscribe, publish, insert, auth and ping"));
+                    .hint("the types are subscribe, unsubscribe, publish, insert, auth, track, untrack and ping"));
             }
         };
         message.check()?;
@@ -254,6 +298,8 @@ impl ClientMessage {
             Self::Publish(Publish { reference, .. })
             | Self::Insert(Insert { reference, .. })
             | Self::Auth(Auth { reference, .. })
+            | Self::Track(Track { reference, .. })
+            | Self::Untrack(Untrack { reference, .. })
             | Self::Ping { reference } => (None, reference),
         }
     }
@@ -264,11 +310,18 @@ impl ClientMessage {
         {
             return Err(Problem::new(Code::BadMessage, format!("insert: row {} is not an object", i + 1)));
         }
+        if let Self::Track(Track { state: Some(state), .. }) = self
+            && !state.get().starts_with('{')
+        {
+            return Err(Problem::new(Code::BadMessage, "track: `state` is not an object"));
+        }
         let (name, value) = match self {
             Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => ("id", Some(id)),
             Self::Publish(Publish { reference, .. })
             | Self::Insert(Insert { reference, .. })
             | Self::Auth(Auth { reference, .. })
+            | Self::Track(Track { reference, .. })
+            | Self::Untrack(Untrack { reference, .. })
             | Self::Ping { reference } => ("ref", reference.as_ref()),
         };
         match value.map(|v| v.chars().count()) {

@@ -115,6 +115,29 @@ pub enum ServerMessage {
     Expiring {
         expires_ms: u64,
     },
+    /// Who is on a channel: everybody, or what has changed.
+    Presence {
+        id: String,
+        full: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        users: Option<Vec<Present>>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        joins: Vec<Present>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        updates: Vec<Present>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        leaves: Vec<String>,
+    },
+    Tracked {
+        #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<String>,
+    },
+    Untracked {
+        #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<String>,
+    },
     /// Some rows may not be seen any more.
     Revoked {
         id: String,
@@ -156,6 +179,20 @@ pub struct ColumnType {
     /// Its type as declared.
     #[serde(rename = "type")]
     pub declared: String,
+}
+
+/// A user who is on a channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Present {
+    /// The user.
+    pub user: String,
+    /// An object; empty where none was set.
+    pub state: Json,
+    /// How many connections of the user there are.
+    pub connections: u32,
+    /// Since when, in milliseconds since 1970; not in updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
 }
 
 /// A row that was not stored.
@@ -209,6 +246,9 @@ impl ServerMessage {
             Self::Pong { .. } => "pong",
             Self::Authenticated { .. } => "authenticated",
             Self::Expiring { .. } => "expiring",
+            Self::Presence { .. } => "presence",
+            Self::Tracked { .. } => "tracked",
+            Self::Untracked { .. } => "untracked",
             Self::Revoked { .. } => "revoked",
             Self::Error { .. } => "error",
             Self::Close { .. } => "close",

@@ -140,5 +140,6 @@ impl Session {
             *wish.identity.lock() = identity.clone();
             self.look_again(key);
         }
+        self.tracks_of_another();
     }
 }

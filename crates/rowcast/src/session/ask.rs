@@ -33,6 +33,8 @@ impl Session {
                 let position = self.node.log.head().to_string();
                 self.reply(&ServerMessage::Pong { reference, position });
             }
+            ClientMessage::Track(track) => self.track(track),
+            ClientMessage::Untrack(untrack) => self.untrack(untrack),
             ClientMessage::Auth(auth) => self.authenticate(auth),
             ClientMessage::Publish(publish) => {
                 self.request(requests::publish(self.node.clone(), self.identity.clone(), publish))
@@ -108,8 +110,8 @@ impl Session {
         let (bytes, behind) = self.connected.queue.status();
         // A position that is older than what was sent already would take the client back.
         let is_settled = |s: &super::Subscription| {
-            matches!(s.phase, Phase::Live) && s.reached.is_none_or(|reached| reached <= position)
+            matches!(s.phase, Phase::Live | Phase::Watching(_)) && s.reached.is_none_or(|reached| reached <= position)
         };
-        (self.subscriptions.values().all(is_settled) && bytes == 0 && !behind).then_some(position)
+        (self.subscriptions.values().all(is_settled) && bytes == 0 && !behind && !self.listing).then_some(position)
     }
 }

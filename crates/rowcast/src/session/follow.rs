@@ -16,6 +16,7 @@ use super::fold::pending;
 use super::identify::Judged;
 use super::node::Node;
 use super::order::parse_order;
+use super::permit::Permit;
 use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
 use super::rights::{NoRights, Rights, hidden, rules, to_read};
 use super::settle::{Settled, Unsettled};
@@ -24,6 +25,7 @@ use crate::auth::Identity;
 use crate::event::{Channel, Offset, Position, Table};
 use crate::filter::Filter;
 use crate::hub::{SubscriptionKey, now_ms};
+use crate::presence::Key;
 use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{self, Wire};
 use crate::protocol::named::Named;
@@ -66,6 +68,28 @@ pub(super) struct Wish {
     pub(super) known: Mutex<Option<Arc<Table>>>,
 }
 
+impl Wish {
+    /// Of a channel that has no rows.
+    pub(super) fn plain(id: String, identity: &Arc<Identity>, channel: Channel, wire: Wire) -> Self {
+        Self {
+            id_json: serde_json::to_string(&id).expect("a string is always JSON").into(),
+            id,
+            identity: Mutex::new(identity.clone()),
+            shown: Mutex::default(),
+            channel,
+            filter: None,
+            columns: None,
+            snapshot: SnapshotWish::Simple(false),
+            old: false,
+            wire,
+            live: wire,
+            deliver: Deliver::Strict,
+            event: None,
+            known: Mutex::default(),
+        }
+    }
+}
+
 /// Where to begin.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start {
@@ -91,6 +115,16 @@ pub(super) enum Step {
     Failed(Problem),
     /// The answer to a request; no subscription's.
     Reply(ServerMessage),
+    /// The client may see who is present.
+    MayWatch {
+        /// It is told that it has subscribed.
+        is_new: bool,
+        permit: Permit,
+    },
+    /// Whether the client may be seen where it wants to be next; no subscription's.
+    MayTrack(Result<Permit, Problem>),
+    /// Whether the client may still be seen; no subscription's.
+    StillSeen(Key, Result<Permit, Problem>),
     /// What came of a token.
     Judged(Box<Judged>),
 }

@@ -51,6 +51,10 @@ impl<T> List<T> {
         self.0.iter().map(|(_, value)| value)
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -17,6 +17,7 @@ use crate::auth::{Auth, Identity, Rejected};
 use crate::hub::{Closing, Hub, Queue, SessionKey};
 use crate::ingest::Ingest;
 use crate::log::Log;
+use crate::presence::{self, Presence};
 use crate::protocol::{Code, Problem};
 use crate::source::notify::Ears;
 use crate::store::Store;
@@ -60,6 +61,14 @@ pub struct Limits {
     pub replays: usize,
     /// Bytes of the log that are read in a second for those who catch up. 0: no limit.
     pub replay_bytes_per_second: u64,
+    /// The largest state of a user who is present on a channel, as JSON.
+    pub presence_state_bytes: usize,
+    /// Channels on which one connection is present.
+    pub presence_channels: usize,
+    /// How long a user whose connection broke is still present.
+    pub presence_grace: Duration,
+    /// Changes of who is present on a channel are told together when they come within so long.
+    pub presence_tick: Duration,
 }
 
 impl Default for Limits {
@@ -83,6 +92,10 @@ impl Default for Limits {
             handshakes_burst: 10_000,
             replays: 16,
             replay_bytes_per_second: 256 << 20,
+            presence_state_bytes: 4 << 10,
+            presence_channels: 32,
+            presence_grace: Duration::from_secs(10),
+            presence_tick: Duration::from_millis(50),
         }
     }
 }
@@ -112,6 +125,8 @@ pub struct Node {
     pub limits: Limits,
     /// The application's own events.
     pub events: Events,
+    /// Who is present where.
+    pub presence: Arc<Presence>,
     /// Who may do what; `None`: everybody everything.
     pub auth: Option<Arc<Auth>>,
     /// What holds a herd back.
@@ -155,6 +170,7 @@ impl Node {
     pub fn with_events(hub: Arc<Hub>, log: Arc<dyn Log>, database: Database, limits: Limits, events: Events) -> Self {
         let gates = Gates::new(&limits);
         let sessions = Mutex::default();
+        let presence = Presence::new(presence::Settings { tick: limits.presence_tick, grace: limits.presence_grace });
         let ingest = Ingest::new(database.store.clone(), log.clone(), database.source.clone());
         Self {
             hub,
@@ -163,6 +179,7 @@ impl Node {
             ingest,
             limits,
             events,
+            presence,
             auth: None,
             gates,
             sharing: Sharing::default(),
@@ -247,6 +264,14 @@ impl Node {
     pub fn record_gates(&self) {
         metrics::gauge!("rowcast_snapshots_waiting").set(self.gates.snapshots.waiting() as f64);
         metrics::gauge!("rowcast_replays_waiting").set(self.gates.replays.waiting() as f64);
+    }
+
+    /// Brings the gauges of who is present up to date.
+    pub fn record_presence(&self) {
+        let counts = self.presence.counts();
+        metrics::gauge!("rowcast_presence_channels").set(counts.channels as f64);
+        metrics::gauge!("rowcast_presence_users").set(counts.users as f64);
+        metrics::gauge!("rowcast_presence_watchers").set(counts.watchers as f64);
     }
 
     /// Lets nobody in any more, and asks every client to go and to come back, each at another time.

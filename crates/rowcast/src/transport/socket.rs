@@ -60,6 +60,8 @@ pub(crate) struct Socket {
     control: Vec<Bytes>,
     /// So many of `control` are written.
     control_done: usize,
+    /// The client has closed as one does who has finished.
+    is_finished: bool,
 }
 
 /// What a client says.
@@ -113,7 +115,16 @@ impl Socket {
             ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ping
         });
-        Self { io, reader, settings, ping, heard: Instant::now(), control: Vec::new(), control_done: 0 }
+        Self {
+            io,
+            reader,
+            settings,
+            ping,
+            heard: Instant::now(),
+            control: Vec::new(),
+            control_done: 0,
+            is_finished: false,
+        }
     }
 
     /// What the hub may write to, where it is a plain TCP connection.
@@ -129,6 +140,11 @@ impl Socket {
     /// When the client was heard last.
     pub(crate) fn last_heard(&self) -> Instant {
         self.heard
+    }
+
+    /// Whether the client has closed by itself, with a code that says that nothing went wrong.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished
     }
 
     /// How many frames are queued before anything else.
@@ -165,6 +181,7 @@ impl Socket {
                         Read::Ping(payload) => self.answer(&payload),
                         Read::Pong => {}
                         Read::Close(code) => {
+                            self.is_finished = matches!(code, None | Some(1000 | 1001));
                             self.control = vec![frame::close(code.unwrap_or(1000), "")];
                             self.control_done = 0;
                             let _ = self.poll_write_control(cx);

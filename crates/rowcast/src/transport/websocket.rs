@@ -53,6 +53,9 @@ impl Conversation {
                 break end;
             }
         };
+        if self.socket.is_finished() {
+            self.session.depart();
+        }
         if let End::Close(code, Closing { reason, message, retry_ms }) = end {
             let close = ServerMessage::Close { reason: reason.into(), message, retry_ms };
             self.socket.goodbye(code, reason, Some(reply(Wire::WebSocket, &close, None))).await;

@@ -40,6 +40,7 @@ mod pg_store;
 mod pg_tls;
 mod pg_types;
 mod pg_wire;
+mod presence;
 mod protocol_vectors;
 mod rooms;
 mod rules;

@@ -2,6 +2,7 @@
 
 mod history;
 mod membership;
+mod presence;
 mod reading;
 mod world;
 mod writing;

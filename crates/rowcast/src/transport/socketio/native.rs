@@ -1,6 +1,6 @@
 //! The native protocol as events of the root namespace, and what the database pushes by itself.
 //!
-//! `subscribe`, `unsubscribe`, `publish`, `insert` and `ping` are events with the native message as their argument; what the session
+//! `subscribe`, `unsubscribe`, `publish`, `insert`, `track`, `untrack` and `ping` are events with the native message as their argument; what the session
 //! answers goes into the acknowledgement, where the client asks for one, and what follows are events.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -186,6 +186,9 @@ impl Native {
         }
         self.is_in = false;
         self.session.unsubscribe_all();
+        if !may_come_back {
+            self.session.depart();
+        }
         self.frames.clear();
         self.owed.clear();
         self.begun.clone_from(&self.others);
@@ -268,7 +271,7 @@ impl Native {
             }
             return Ok(true);
         }
-        if !matches!(name, "subscribe" | "unsubscribe" | "publish" | "insert" | "auth" | "ping") {
+        if !matches!(name, "subscribe" | "unsubscribe" | "publish" | "insert" | "auth" | "track" | "untrack" | "ping") {
             return Ok(false);
         }
         match read(name, arguments) {
@@ -303,6 +306,14 @@ impl Native {
             ClientMessage::Auth(mut auth) => {
                 self.refer(&mut auth.reference, id);
                 self.session.accept(ClientMessage::Auth(auth));
+            }
+            ClientMessage::Track(mut track) => {
+                self.refer(&mut track.reference, id);
+                self.session.accept(ClientMessage::Track(track));
+            }
+            ClientMessage::Untrack(mut untrack) => {
+                self.refer(&mut untrack.reference, id);
+                self.session.accept(ClientMessage::Untrack(untrack));
             }
             ClientMessage::Ping { mut reference } => {
                 self.refer(&mut reference, id);
@@ -464,8 +475,8 @@ impl Native {
             }
             b"position" if self.own.is_empty() => Some(Vec::new()),
             b"position" => self.position(message),
-            b"subscribed" | b"error" | b"published" | b"inserted" | b"authenticated" | b"pong" | b"gap"
-            | b"skipped" => self.control(message),
+            b"subscribed" | b"error" | b"published" | b"inserted" | b"authenticated" | b"tracked" | b"untracked"
+            | b"pong" | b"gap" | b"skipped" => self.control(message),
             _ => None,
         }
     }
