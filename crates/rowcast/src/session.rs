@@ -6,6 +6,7 @@ pub mod access;
 mod ask;
 mod bound;
 mod bucket;
+pub mod channel;
 pub mod events;
 mod fold;
 mod follow;
@@ -222,7 +223,7 @@ impl Session {
     }
 
     fn wish(&self, subscribe: Subscribe) -> Result<Wish, Problem> {
-        let channel: Channel = subscribe.channel.parse()?;
+        let channel = channel::named(&self.node, &self.identity, &subscribe.channel)?;
         let filter = subscribe.filter.as_deref().filter(|text| !text.trim().is_empty());
         if let Channel::Event(name) = &channel {
             let event = events::find(&self.node.events, name)?;

@@ -9,8 +9,10 @@ use crate::protocol::{Code, Problem};
 /// Refuses a client that has not said who it is.
 fn is_known(identity: &Identity) -> Result<(), Problem> {
     match identity.standing {
-        crate::auth::Standing::Unknown => Err(Problem::new(Code::Unauthenticated, "who are you?")
-            .hint("send {\"type\":\"auth\",\"token\":\"…\"} first")),
+        crate::auth::Standing::Unknown => {
+            Err(Problem::new(Code::Unauthenticated, "who are you?")
+                .hint("send {\"type\":\"auth\",\"token\":\"…\"} first"))
+        }
         _ => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::channel;
 use super::node::Node;
 use serde_json::value::RawValue;
 
@@ -20,7 +21,7 @@ pub async fn publish_message(
     json: &str,
     ephemeral: bool,
 ) -> Result<Option<Position>, Problem> {
-    let channel: Channel = channel.parse()?;
+    let channel = channel::named(node, identity, channel)?;
     let Channel::Room(_) = channel else {
         let problem =
             Problem::new(Code::BadChannel, "messages go to rooms; what a table or NOTIFY says comes from the database");
