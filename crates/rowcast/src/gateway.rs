@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::database::Database;
 pub use crate::session::events::EventName;
+pub use crate::session::quota::{Allowance, Allowances, Rate};
 pub use crate::session::{Drain, Limits};
 pub use crate::transport::socketio::Io;
-pub use crate::transport::{Door, DropIns, Influx, Listener, Origins};
+pub use crate::transport::{Door, DropIns, Influx, Listener, Network, Origins, Proxies};
 
 use crate::event::Channel;
 use crate::hub::Hub;
@@ -31,6 +32,7 @@ use crate::log::Retention;
 use crate::log::local::{LocalLog, LogSettings};
 use crate::log::memory::MemoryLog;
 use crate::session::events::Events;
+use crate::session::quota::Quotas;
 use crate::session::{self, Node};
 use crate::source::SourceError;
 use crate::store::TableSpec;
@@ -61,6 +63,8 @@ pub struct Builder {
     log: LogPlace,
     limits: Limits,
     origins: Origins,
+    proxies: Proxies,
+    allowances: Allowances,
     drop_ins: DropIns,
     influx: Option<Influx>,
     socketio: Option<Io>,
@@ -77,6 +81,7 @@ pub struct Gateway {
     node: Arc<Node>,
     board: Arc<Board>,
     origins: Origins,
+    proxies: Proxies,
     drop_ins: Arc<DropIns>,
     influx: Option<Arc<Influx>>,
     socketio: Option<Io>,
@@ -93,6 +98,8 @@ impl Gateway {
             log: LogPlace::Memory,
             limits: Limits::default(),
             origins: Origins::default(),
+            proxies: Proxies::default(),
+            allowances: Allowances::default(),
             drop_ins: DropIns::default(),
             influx: None,
             socketio: None,
@@ -119,6 +126,7 @@ impl Gateway {
         let doors = Doors {
             node: self.node.clone(),
             origins: self.origins.clone(),
+            proxies: self.proxies.clone(),
             drop_ins: self.drop_ins.clone(),
             influx: self.influx.clone(),
             socketio: self.socketio.clone(),
@@ -192,6 +200,18 @@ impl Builder {
     /// What a client may cost.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// What each tenant, user and address may have. Everything, where it is not said.
+    pub fn allowances(mut self, allowances: Allowances) -> Self {
+        self.allowances = allowances;
+        self
+    }
+
+    /// Which proxies are believed what they say of their clients' addresses. None, where it is not said.
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
         self
     }
 
@@ -281,6 +301,7 @@ impl Builder {
         let mut node = Node::with_events(hub.clone(), log.clone(), database, self.limits, events);
         let flows = self.pulls.iter().map(Pull::flow).collect();
         node.ingest = node.ingest.flows(flows).dead_letters(self.dead_letters);
+        node.quotas = Quotas::new(self.allowances);
         let node = Arc::new(node);
         let mut pumps = Vec::new();
         for (source, reading) in sources.into_iter().zip(board.readings()) {
@@ -304,6 +325,7 @@ impl Builder {
             node,
             board,
             origins: self.origins,
+            proxies: self.proxies,
             drop_ins: Arc::new(self.drop_ins),
             influx: self.influx.map(Arc::new),
             socketio: self.socketio,

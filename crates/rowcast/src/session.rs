@@ -15,6 +15,8 @@ mod list;
 mod node;
 mod order;
 mod pace;
+mod pay;
+pub mod quota;
 mod read;
 pub mod requests;
 mod settle;
@@ -38,7 +40,7 @@ pub use ask::CONFLATED;
 pub use bound::projection;
 pub use follow::store_problem;
 pub use gate::SnapshotPermit;
-pub use node::{Connected, Database, Drain, Limits, Node};
+pub use node::{Admitted, Connected, Database, Drain, Limits, Node};
 pub use order::{parse_names, parse_order, unknown_column};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
@@ -53,6 +55,7 @@ use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish,
 use follow::{Sent, Start, Step, Wish, follow};
 use list::List;
 use pace::Pace;
+use quota::{Place, Shares};
 use read::{Broken, Follow, Frame};
 
 /// A session hands its transport about so many bytes at once.
@@ -67,6 +70,8 @@ pub struct Session {
     connected: Arc<Connected>,
     /// Whose client it is.
     identity: Arc<Identity>,
+    /// What it has of what its tenant, its user and its address may have; `None` where nothing is counted.
+    shares: Option<Box<Shares>>,
     wire: Wire,
     subscriptions: List<Subscription>,
     next_key: u32,
@@ -103,6 +108,8 @@ struct Subscription {
     phase: Phase,
     /// Everything up to here was handed to the transport.
     reached: Option<Position>,
+    /// Among what may be had of them.
+    _place: Place,
 }
 
 enum Phase {
@@ -123,7 +130,7 @@ impl Session {
         remote: String,
         identity: Arc<Identity>,
     ) -> Result<Self, Problem> {
-        let (key, connected) = node.admit(transport, remote, &identity)?;
+        let Admitted { key, connected, shares } = node.admit(transport, remote, &identity)?;
         let mut heartbeat = interval_at(Instant::now() + node.limits.heartbeat, node.limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -131,6 +138,7 @@ impl Session {
             key,
             connected,
             identity,
+            shares,
             wire,
             subscriptions: List::default(),
             next_key: 0,
@@ -155,7 +163,7 @@ impl Session {
         self.reply(&ServerMessage::Hello {
             protocol: crate::protocol::VERSION,
             server: concat!("rowcast/", env!("CARGO_PKG_VERSION")).into(),
-            session: self.key.0.to_string(),
+            session: self.node.session_name(self.key),
             position: self.node.hub.dispatched().to_string(),
             heartbeat_ms: limits.heartbeat.as_millis() as u64,
             limits: crate::protocol::Limits { frame_bytes: limits.frame_bytes, subscriptions: limits.subscriptions },
@@ -169,6 +177,9 @@ impl Session {
 
     /// Does what one message asks for; answers come out of [`next`](Self::next). `Err` ends the connection.
     pub fn receive(&mut self, text: &str) -> Result<(), Closing> {
+        if let Err(refused) = self.afford(text.len()) {
+            return self.put_off(refused, text);
+        }
         match ClientMessage::parse(text) {
             Ok(message) => self.accept(message),
             Err(problem) => {
@@ -211,13 +222,17 @@ impl Session {
             return Err(Problem::new(Code::DuplicateId, format!("there is a subscription `{}` already", subscribe.id)));
         }
         let wish = Arc::new(self.wish(subscribe)?);
+        let place = self.place()?;
+        if let (Some(accounts), Start::Fresh, true) = (self.accounts(), start, wish.reads_rows()) {
+            accounts.may_read_rows()?;
+        }
         if wish.deliver != Deliver::Strict {
             self.pace.get_or_insert_default();
         }
         let key = SubscriptionKey(self.next_key);
         self.next_key += 1;
         let phase = self.spawn_follow(key, wish.clone(), start);
-        self.subscriptions.insert(key, Subscription { wish, phase, reached: None });
+        self.subscriptions.insert(key, Subscription { wish, phase, reached: None, _place: place });
         self.count_subscriptions();
         Ok(())
     }
@@ -299,7 +314,7 @@ impl Session {
 
     fn spawn_follow(&mut self, key: SubscriptionKey, wish: Arc<Wish>, start: Start) -> Phase {
         self.followed = self.followed.wrapping_add(1);
-        let task = follow(self.node.clone(), wish, start, key, self.sender());
+        let task = follow(self.node.clone(), self.accounts().cloned(), wish, start, key, self.sender());
         Phase::Following(tokio::spawn(task).abort_handle())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows wire formats and HTTP; leaves what is sent, and when, to `session`.
 
+mod address;
 mod caller;
 pub mod dropin;
 pub mod engineio;
@@ -20,6 +21,7 @@ mod socket;
 pub mod socketio;
 mod sse;
 pub mod stream;
+mod toll;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -31,6 +33,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+pub use address::{Network, NoNetwork, Proxies};
 pub use dropin::DropIns;
 pub use influx::Influx;
 pub use listener::{Door, Listener};
@@ -48,6 +51,8 @@ pub struct Doors {
     pub node: Arc<Node>,
     /// Whose pages may use them.
     pub origins: Origins,
+    /// Which proxies are believed what they say of their clients' addresses.
+    pub proxies: Proxies,
     /// What `/v1/status` answers.
     pub status: StatusOf,
     /// Which other servers' clients are served.
@@ -77,6 +82,7 @@ pub fn router(doors: Doors, open: &[Door]) -> Router {
     }
     let router = router
         .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(doors.clone(), toll::collect))
         .layer(axum::middleware::from_fn_with_state(doors.clone(), origin::check))
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(cors(&doors.origins));
@@ -85,6 +91,10 @@ pub fn router(doors: Doors, open: &[Door]) -> Router {
     let router = match socketio {
         Some(routes) => router.merge(routes),
         None => router,
+    };
+    let router = match doors.proxies.is_empty() {
+        true => router,
+        false => router.layer(axum::middleware::from_fn_with_state(doors.proxies.clone(), address::look)),
     };
     router.with_state(doors)
 }

@@ -46,7 +46,7 @@ pub(super) fn status(node: &Node, board: &Board) -> Json {
         "sessions": sessions.iter().take(SESSIONS).map(|(key, connected)| {
             let (queued_bytes, behind) = connected.queue.status();
             json!({
-                "id": key.0.to_string(),
+                "id": node.session_name(*key),
                 "transport": connected.transport,
                 "remote": connected.remote,
                 "subscriptions": connected.subscriptions.load(Ordering::Relaxed),

@@ -32,6 +32,8 @@ impl Session {
                 self.request(requests::publish(self.node.clone(), self.identity.clone(), publish))
             }
             ClientMessage::Insert(insert) => {
+                // Each row is as much as a message.
+                self.further_messages(insert.rows.len().saturating_sub(1));
                 self.request(requests::insert(self.node.clone(), self.identity.clone(), insert))
             }
         }

@@ -14,9 +14,10 @@ use super::events::{EventName, HISTORY, HISTORY_MAX};
 use super::fold::pending;
 use super::node::Node;
 use super::order::parse_order;
+use super::quota::Accounts;
 use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
 use super::settle::Unsettled;
-use super::share::{Need, Next, Reader, Taken};
+use super::share::{Need, Next, Piece, Reader, Taken};
 use crate::event::{Channel, Offset, Position, Table};
 use crate::filter::Filter;
 use crate::hub::{SubscriptionKey, now_ms};
@@ -56,6 +57,13 @@ pub(super) struct Wish {
     pub(super) known: Mutex<Option<Arc<Table>>>,
 }
 
+impl Wish {
+    /// Whether it begins with rows.
+    pub(super) fn reads_rows(&self) -> bool {
+        matches!(self.channel, Channel::Table(_)) && self.snapshot.wanted()
+    }
+}
+
 /// Where to begin.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start {
@@ -88,6 +96,8 @@ struct Gone;
 enum NoSnapshot {
     /// The others who shared it were faster.
     FellOut,
+    /// Who pays for it has read too many rows already.
+    Refused(Problem),
     Unsettled(Unsettled),
 }
 
@@ -105,11 +115,18 @@ pub(super) type Sent = Box<(SubscriptionKey, Step)>;
 type Sender = mpsc::Sender<Sent>;
 
 /// Runs until the hub can carry on, the subscription fails, or nobody listens.
-pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: SubscriptionKey, steps: Sender) {
+pub(super) async fn follow(
+    node: Arc<Node>,
+    accounts: Option<Arc<Accounts>>,
+    wish: Arc<Wish>,
+    start: Start,
+    key: SubscriptionKey,
+    steps: Sender,
+) {
     let cursor = node.log.head();
     let pending = pending(&wish.deliver);
     let follow = Follow { wish, bound: None, cursor, open: false, skip: None, bytes: 0, pending, unsure_until: None };
-    let mut way = Way { node, key, steps, follow, shown: false };
+    let mut way = Way { node, accounts, key, steps, follow, shown: false, again: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
             let ready = Step::Ready(Box::new(way.follow));
@@ -124,11 +141,15 @@ pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: 
 
 struct Way {
     node: Arc<Node>,
+    /// Who pays for the rows that are read.
+    accounts: Option<Arc<Accounts>>,
     key: SubscriptionKey,
     steps: Sender,
     follow: Follow,
     /// Rows were sent that no `subscribed` has followed yet.
     shown: bool,
+    /// It begins anew, which its client has not asked for.
+    again: bool,
 }
 
 impl Way {
@@ -190,6 +211,7 @@ impl Way {
 
     /// Begins again after a gap: with what is newer than `from`, and contains the transaction `tx`.
     async fn again(&mut self, from: Position, tx: u64) -> Result<Result<(), Problem>, Gone> {
+        self.again = true;
         match self.bind_to_catalog().await {
             Ok(()) => {}
             Err(problem) if problem.code == Code::UnknownTable => return Ok(Ok(self.without_table(from).await?)),
@@ -241,6 +263,7 @@ impl Way {
         };
         let mut bound = bound;
         for _ in 0..5 {
+            self.wait_for_rows().await;
             let (reason, message) = match self.snapshot(&bound, need).await? {
                 Ok(Taken { settled, mark }) => {
                     self.begin_at(settled.position);
@@ -251,6 +274,8 @@ impl Way {
                     need.shared = false;
                     (GapReason::Retention, "rows were taken too slowly to be shared with other clients")
                 }
+                Err(NoSnapshot::Refused(_)) if self.again => continue,
+                Err(NoSnapshot::Refused(problem)) => return Ok(Err(problem)),
                 Err(NoSnapshot::Unsettled(Unsettled::Store(StoreError::Altered(_)))) => {
                     (GapReason::Schema, "the table was altered")
                 }
@@ -287,6 +312,9 @@ impl Way {
         loop {
             match reader.next().await {
                 Next::Rows(piece) => {
+                    if let Err(problem) = self.pay(&piece, head.is_some()) {
+                        return Ok(Err(NoSnapshot::Refused(problem)));
+                    }
                     let wish = &self.follow.wish;
                     let rows = piece.json(&bound.table, &bound.projection);
                     let frame = encode::snapshot(wish.wire, &wish.id_json, head.take(), &rows, piece.done);
@@ -309,7 +337,10 @@ impl Way {
         let mut rows = Vec::new();
         loop {
             match reader.next().await {
-                Next::Rows(piece) => rows.extend_from_slice(piece.rows()),
+                Next::Rows(piece) => match self.pay(&piece, rows.is_empty()) {
+                    Ok(()) => rows.extend_from_slice(piece.rows()),
+                    Err(problem) => return Ok(Err(NoSnapshot::Refused(problem))),
+                },
                 Next::End(Ok(taken)) => {
                     self.shown = true;
                     let (wish, columns, now) = (&self.follow.wish, &bound.projection.columns, now_ms());
@@ -324,6 +355,23 @@ impl Way {
                 Next::FellOut => return Ok(Err(NoSnapshot::FellOut)),
             }
         }
+    }
+
+    /// A snapshot that its client has not asked for waits until it may be read; any other one was refused before.
+    async fn wait_for_rows(&self) {
+        if let Some(accounts) = self.accounts.as_ref().filter(|_| self.again) {
+            tokio::time::sleep(accounts.wait_for_rows()).await;
+        }
+    }
+
+    /// Counts rows. One that has begun is told to its end: what it takes too much is owed. When it is its turn others may have taken all.
+    fn pay(&self, piece: &Piece, first: bool) -> Result<(), Problem> {
+        let Some(accounts) = &self.accounts else { return Ok(()) };
+        if first {
+            accounts.may_read_rows()?;
+        }
+        accounts.rows_read(piece.rows().len());
+        Ok(())
     }
 
     fn select(&self, bound: &Bound) -> Result<Select, Problem> {

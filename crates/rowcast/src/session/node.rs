@@ -1,6 +1,8 @@
 //! What all sessions of a node share: the rooms below, the limits, and the list of who is connected.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
+use super::quota::{Accounts, Quotas, Shares};
 use super::settle::Shown;
 use super::share::Sharing;
 use crate::auth::{Auth, Identity};
@@ -112,6 +115,8 @@ pub struct Node {
     pub events: Events,
     /// Who may do what; `None`: everybody everything.
     pub auth: Option<Arc<Auth>>,
+    /// What each tenant, user and address may have.
+    pub quotas: Quotas,
     /// What holds a herd back.
     pub(super) gates: Gates,
     /// Snapshots that several subscriptions take.
@@ -120,6 +125,8 @@ pub struct Node {
     pub(super) shown: Mutex<Option<Shown>>,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
+    /// Gives sessions their names.
+    names: RandomState,
     /// Nobody is let in any more.
     draining: AtomicBool,
 }
@@ -141,6 +148,16 @@ pub struct Connected {
     pub subscriptions: AtomicUsize,
 }
 
+/// A client that has found room.
+pub struct Admitted {
+    /// Its session's.
+    pub key: SessionKey,
+    /// As others see it.
+    pub connected: Arc<Connected>,
+    /// What it has of what is its tenant's, its user's and its address's.
+    pub(super) shares: Option<Box<Shares>>,
+}
+
 impl Node {
     /// A node without clients.
     pub fn new(hub: Arc<Hub>, log: Arc<dyn Log>, database: Database, limits: Limits) -> Self {
@@ -160,11 +177,13 @@ impl Node {
             limits,
             events,
             auth: None,
+            quotas: Quotas::default(),
             gates,
             sharing: Sharing::default(),
             shown: Mutex::default(),
             sessions,
             next_session: AtomicU64::new(1),
+            names: RandomState::new(),
             draining: AtomicBool::new(false),
         }
     }
@@ -175,13 +194,15 @@ impl Node {
         transport: &'static str,
         remote: String,
         identity: &Arc<Identity>,
-    ) -> Result<(SessionKey, Arc<Connected>), Problem> {
+    ) -> Result<Admitted, Problem> {
+        let accounts = self.accounts(identity, &remote);
         let mut sessions = self.sessions.lock();
         // Asked with the list locked: who is not refused is in the list that `drain` goes through.
         if self.draining.load(Ordering::SeqCst) {
             let problem = Problem::new(Code::Unavailable, "the server stops").retry_after(self.away());
             return Err(problem.hint("reconnect in a moment, and resume"));
         }
+        let shares = accounts.map(|accounts| Shares::take(accounts, away)).transpose()?;
         if sessions.len() >= self.limits.connections {
             refused("connections");
             let message = format!("this node has its {} connections; try again later", self.limits.connections);
@@ -204,7 +225,18 @@ impl Node {
             subscriptions: AtomicUsize::new(0),
         });
         sessions.insert(key, connected.clone());
-        Ok((key, connected))
+        Ok(Admitted { key, connected, shares })
+    }
+
+    /// What a session is called outside: it tells nobody how many there were before.
+    pub fn session_name(&self, key: SessionKey) -> String {
+        format!("{:016x}", self.names.hash_one(key.0))
+    }
+
+    /// Who pays for a client of this address, as `remote` has it.
+    pub(super) fn accounts(&self, identity: &Identity, remote: &str) -> Option<Arc<Accounts>> {
+        let address = remote.parse::<SocketAddr>().ok().map(|remote| remote.ip());
+        self.quotas.accounts(identity, address)
     }
 
     pub(super) fn dismiss(&self, key: SessionKey) {
@@ -223,8 +255,7 @@ impl Node {
 
     /// When one that finds no room should come back: not before a moment, and not together with the others.
     fn away(&self) -> Duration {
-        let some = Duration::from_millis(rand::random_range(1_000..5_000));
-        some + self.gates.handshakes.promise(Instant::now())
+        away() + self.gates.handshakes.promise(Instant::now())
     }
 
     /// Waits until a snapshot may be read.
@@ -274,6 +305,11 @@ pub struct Drain {
     /// Over what time they are told to come back, each at another moment. `None`: as long as it takes to let them in again, and not
     /// less than `retry`.
     pub spread: Option<Duration>,
+}
+
+/// A moment, another one for each.
+pub(super) fn away() -> Duration {
+    Duration::from_millis(rand::random_range(1_000..5_000))
 }
 
 fn refused(by: &'static str) {

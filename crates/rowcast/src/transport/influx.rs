@@ -18,10 +18,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Doors;
+use super::toll::Payer;
 use crate::event::{Table, TableName};
 use crate::filter::Dialect;
 use crate::ingest::decode::{Field, Fields, Point, Record, RecordError};
 use crate::ingest::{Cause, Report};
+use crate::protocol::Problem;
 
 mod moment;
 
@@ -118,15 +120,27 @@ struct Wish {
 
 type Body = Result<Bytes, BytesRejection>;
 
-async fn second(State(doors): State<Doors>, Query(wish): Query<Wish>, headers: HeaderMap, body: Body) -> Response {
+async fn second(
+    State(doors): State<Doors>,
+    payer: Payer,
+    Query(wish): Query<Wish>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     answer(
-        write(&doors, wish, &headers, body).await,
+        write(&doors, &payer, wish, &headers, body).await,
         |refused| json!({ "code": refused.code, "message": refused.message }),
     )
 }
 
-async fn first(State(doors): State<Doors>, Query(wish): Query<Wish>, headers: HeaderMap, body: Body) -> Response {
-    answer(write(&doors, wish, &headers, body).await, |refused| json!({ "error": refused.message }))
+async fn first(
+    State(doors): State<Doors>,
+    payer: Payer,
+    Query(wish): Query<Wish>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    answer(write(&doors, &payer, wish, &headers, body).await, |refused| json!({ "error": refused.message }))
 }
 
 fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_json::Value) -> Response {
@@ -136,6 +150,22 @@ fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_js
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
     }
     response
+}
+
+/// Whether a path is one of these doors'.
+pub(super) fn is_its(path: &str) -> bool {
+    matches!(path, "/api/v2/write" | "/write")
+}
+
+/// More than may be sent, in the words of the door at this path.
+pub(super) fn too_much(path: &str, problem: &Problem) -> Response {
+    let message = &problem.message;
+    let answer = match path {
+        "/write" => json!({ "error": message }),
+        _ => json!({ "code": "too many requests", "message": message }),
+    };
+    let seconds = problem.retry_ms.unwrap_or(1_000).div_ceil(1_000);
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())], Json(answer)).into_response()
 }
 
 /// Why not everything is stored.
@@ -191,7 +221,7 @@ struct TimeColumn {
     kind: moment::Kind,
 }
 
-async fn write(doors: &Doors, wish: Wish, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
+async fn write(doors: &Doors, payer: &Payer, wish: Wish, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
     let influx = doors.influx.clone().unwrap_or_default();
     let precision =
         wish.precision.as_deref().filter(|text| !text.is_empty()).unwrap_or("ns").parse().map_err(invalid)?;
@@ -228,6 +258,7 @@ async fn write(doors: &Doors, wish: Wish, headers: &HeaderMap, body: Body) -> Re
             Err(reason) => wrong.add(number, reason.clone()),
         }
     }
+    payer.messages(count);
     for batch in batches.into_iter().filter_map(|(_, batch)| batch.ok()) {
         match doors.node.ingest.given(&batch.name, batch.records, "influx").await {
             Ok(report) => wrong.add_report(report),
