@@ -2,11 +2,20 @@
 //!
 //! Reads tokens and rules. Leaves where a token stands in a request to `transport`, and what becomes of a subscription to `session`.
 
+mod algorithm;
 mod identity;
+mod key;
+mod key_set;
+mod revocation;
+mod strict;
 mod token;
 
+pub use algorithm::Algorithm;
 pub use identity::{Identity, Standing};
-pub use token::{Rejected, Tokens};
+pub use key::{Key, KeyError};
+pub use key_set::KeySetSettings;
+pub use revocation::{Revocation, RevocationError, Revocations};
+pub use token::{Expect, Refusal, Rejected, Tokens, Trust};
 
 use std::time::Duration;
 

@@ -22,6 +22,7 @@ pub use crate::session::{Drain, Limits};
 pub use crate::transport::socketio::Io;
 pub use crate::transport::{Door, DropIns, Influx, Listener, Network, Origins, Proxies};
 
+use crate::auth::Auth;
 use crate::event::Channel;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
@@ -59,6 +60,7 @@ pub struct StartError(pub String);
 /// What goes into a [`Gateway`].
 #[derive(Debug)]
 pub struct Builder {
+    auth: Option<Auth>,
     database: Option<Database>,
     log: LogPlace,
     limits: Limits,
@@ -94,6 +96,7 @@ impl Gateway {
     /// Begins with no database, a log in memory, and the default limits.
     pub fn builder() -> Builder {
         Builder {
+            auth: None,
             database: None,
             log: LogPlace::Memory,
             limits: Limits::default(),
@@ -188,6 +191,12 @@ impl Builder {
     /// The database to make live.
     pub fn database(mut self, database: Database) -> Self {
         self.database = Some(database);
+        self
+    }
+
+    /// Who is let in. Without it, everybody may do everything.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = Some(auth);
         self
     }
 
@@ -302,6 +311,7 @@ impl Builder {
         let flows = self.pulls.iter().map(Pull::flow).collect();
         node.ingest = node.ingest.flows(flows).dead_letters(self.dead_letters);
         node.quotas = Quotas::new(self.allowances);
+        node.auth = self.auth.map(Arc::new);
         let node = Arc::new(node);
         let mut pumps = Vec::new();
         for (source, reading) in sources.into_iter().zip(board.readings()) {
@@ -317,6 +327,10 @@ impl Builder {
         tasks.extend(pumps.into_iter().map(|pump| tokio::spawn(pump.run(stop.clone()))));
         if let Some(log) = local {
             tasks.push(tokio::spawn(maintain(log, stop.clone())));
+        }
+        if let Some(auth) = node.auth.clone() {
+            let stop = stop.clone();
+            tasks.push(tokio::spawn(async move { auth.tokens.run(stop).await }));
         }
         look_at_events(&node).await?;
         let spooled = open_spools(self.pulls, self.spool, self.spooling).await?;

@@ -121,7 +121,10 @@ impl Known {
     }
 
     fn tidy(&mut self) {
-        let now = Instant::now();
+        self.tidy_at(Instant::now());
+    }
+
+    fn tidy_at(&mut self, now: Instant) {
         // Nobody gets hold of one meanwhile: they are given out with the list locked.
         self.accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_fresh(now));
         // Twice as many: each is looked at a few times in its life, however many there are.

@@ -47,11 +47,10 @@ impl Accounts {
 
     /// Takes a message of so many bytes, unless somebody has sent too much already.
     pub fn message(&self, bytes: usize) -> Result<(), Problem> {
-        self.send(bytes).map_err(|(_, problem)| problem)
+        self.send(bytes, Instant::now()).map_err(|(_, problem)| problem)
     }
 
-    fn send(&self, bytes: usize) -> Result<(), (Kind, Problem)> {
-        let now = Instant::now();
+    pub(super) fn send(&self, bytes: usize, now: Instant) -> Result<(), (Kind, Problem)> {
         for kind in [Kind::Messages, Kind::Bytes] {
             self.look(kind, now).map_err(|problem| (kind, problem))?;
         }
@@ -211,9 +210,13 @@ impl Shares {
 
     /// Takes a message of so many bytes.
     pub(in crate::session) fn message(&mut self, bytes: usize) -> Result<(), Excess> {
-        let Err((kind, problem)) = self.accounts.send(bytes) else { return Ok(()) };
+        self.message_at(bytes, Instant::now())
+    }
+
+    pub(super) fn message_at(&mut self, bytes: usize, now: Instant) -> Result<(), Excess> {
+        let Err((kind, problem)) = self.accounts.send(bytes, now) else { return Ok(()) };
         let amount = if kind == Kind::Bytes { bytes as f64 } else { 1.0 };
-        if self.is_patient(kind, amount) {
+        if self.is_patient(kind, amount, now) {
             return Err(Excess::Later(problem));
         }
         self.accounts.refused(Reason::Closed);
@@ -222,10 +225,9 @@ impl Shares {
     }
 
     /// Counts what is refused, in seconds of what might have been sent.
-    fn is_patient(&mut self, kind: Kind, amount: f64) -> bool {
+    fn is_patient(&mut self, kind: Kind, amount: f64, now: Instant) -> bool {
         let rates = self.accounts.each().filter_map(|account| account.allowance.rate(kind));
         let Some(rate) = rates.min_by(|a, b| a.per_second.total_cmp(&b.per_second)) else { return true };
-        let now = Instant::now();
         let burst = (rate.burst / rate.per_second).max(1.0);
         let patience = self.patience.get_or_insert_with(|| Bucket::new(PATIENCE, PATIENCE * burst, now));
         patience.charge(amount / rate.per_second, now).is_zero()
