@@ -6,6 +6,7 @@ mod algorithm;
 mod identity;
 mod key;
 mod key_set;
+mod person;
 mod revocation;
 mod strict;
 mod token;
@@ -14,6 +15,7 @@ pub use algorithm::Algorithm;
 pub use identity::{Identity, Standing};
 pub use key::{Key, KeyError};
 pub use key_set::KeySetSettings;
+pub use person::Person;
 pub use revocation::{Revocation, RevocationError, Revocations};
 pub use token::{Expect, Refusal, Rejected, Tokens, Trust};
 

@@ -38,7 +38,7 @@ use crate::session::{self, Node};
 use crate::source::SourceError;
 use crate::store::TableSpec;
 use crate::transport::socketio::What;
-use crate::transport::{Doors, router};
+use crate::transport::{Doors, for_administrators, router};
 use board::Board;
 use database::Opened;
 use pump::{Pump, Tables};
@@ -124,9 +124,18 @@ impl Gateway {
 
     /// These doors alone, for a program that has several ports. Whatever serves them tells which one it is with a [`Listener`].
     pub fn router_of(&self, open: &[Door]) -> Router {
+        router(self.doors(), open)
+    }
+
+    /// Routes of your own that only those may use who look after the gateway: where clients show tokens, by the rule for `/v1/status`.
+    pub fn for_administrators(&self, routes: Router) -> Router {
+        for_administrators(&self.doors(), routes)
+    }
+
+    fn doors(&self) -> Doors {
         let (node, board) = (self.node.clone(), self.board.clone());
         let status = Arc::new(move || status::status(&node, &board));
-        let doors = Doors {
+        Doors {
             node: self.node.clone(),
             origins: self.origins.clone(),
             proxies: self.proxies.clone(),
@@ -134,8 +143,7 @@ impl Gateway {
             influx: self.influx.clone(),
             socketio: self.socketio.clone(),
             status,
-        };
-        router(doors, open)
+        }
     }
 
     /// Socket.IO, where it is served.
@@ -329,6 +337,7 @@ impl Builder {
             tasks.push(tokio::spawn(maintain(log, stop.clone())));
         }
         if let Some(auth) = node.auth.clone() {
+            tasks.push(tokio::spawn(node.clone().watch_trust(auth.clone(), stop.clone())));
             let stop = stop.clone();
             tasks.push(tokio::spawn(async move { auth.tokens.run(stop).await }));
         }

@@ -8,9 +8,11 @@ mod bound;
 mod bucket;
 pub mod channel;
 pub mod events;
+mod expiry;
 mod fold;
 mod follow;
 mod gate;
+mod identify;
 mod list;
 mod node;
 mod order;
@@ -19,6 +21,7 @@ mod pay;
 pub mod quota;
 mod read;
 pub mod requests;
+mod revoke;
 mod settle;
 mod share;
 mod snapshot;
@@ -38,10 +41,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 pub use ask::CONFLATED;
 pub use bound::projection;
+pub use expiry::UNAUTHENTICATED;
 pub use follow::store_problem;
 pub use gate::SnapshotPermit;
+pub use identify::refused;
 pub use node::{Admitted, Connected, Database, Drain, Limits, Node};
 pub use order::{parse_names, parse_order, unknown_column};
+pub use revoke::{REVOKED, Whose};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
 
@@ -52,7 +58,9 @@ use crate::hub::{Closing, Item, ItemKind, Lane, SessionKey, SubscriptionKey};
 use crate::protocol::deliver::Deliver;
 use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, SnapshotWish, Subscribe};
+use expiry::Term;
 use follow::{Sent, Start, Step, Wish, follow};
+use identify::Held;
 use list::List;
 use pace::Pace;
 use quota::{Place, Shares};
@@ -72,6 +80,10 @@ pub struct Session {
     identity: Arc<Identity>,
     /// What it has of what its tenant, its user and its address may have; `None` where nothing is counted.
     shares: Option<Box<Shares>>,
+    /// When its token expires, or it has to show one; `None` while neither is to come.
+    term: Option<Box<Term>>,
+    /// What waits while a token is looked at; `None` while none is.
+    held: Option<Box<Held>>,
     wire: Wire,
     subscriptions: List<Subscription>,
     next_key: u32,
@@ -133,12 +145,15 @@ impl Session {
         let Admitted { key, connected, shares } = node.admit(transport, remote, &identity)?;
         let mut heartbeat = interval_at(Instant::now() + node.limits.heartbeat, node.limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let term = Term::of(&node, &identity);
         Ok(Self {
             node,
             key,
             connected,
             identity,
             shares,
+            term,
+            held: None,
             wire,
             subscriptions: List::default(),
             next_key: 0,
@@ -170,9 +185,9 @@ impl Session {
         });
     }
 
-    /// Whether the client may say more: not while its answers pile up.
+    /// Whether the client may say more: not while its answers pile up, or a token is looked at.
     pub fn can_receive(&self) -> bool {
-        self.replies.len() + self.requests < REPLIES_MAX
+        self.held.is_none() && self.replies.len() + self.requests < REPLIES_MAX
     }
 
     /// Does what one message asks for; answers come out of [`next`](Self::next). `Err` ends the connection.
@@ -212,6 +227,7 @@ impl Session {
     }
 
     fn begin(&mut self, subscribe: Subscribe, start: Start) -> Result<(), Problem> {
+        self.is_known()?;
         let limit = self.node.limits.subscriptions;
         if self.subscriptions.len() >= limit {
             let message = format!("this connection has its {limit} subscriptions");
@@ -350,6 +366,7 @@ impl Session {
     pub async fn next(&mut self, out: &mut Vec<Bytes>) -> Result<(), Closing> {
         loop {
             self.take_back();
+            self.pass_term(out);
             if self.joining {
                 // In a box: the room that it takes is needed for a moment only.
                 Box::pin(self.finish_joins(out)).await;
@@ -409,6 +426,11 @@ impl Session {
             && let Poll::Ready(Some(sent)) = steps.receiver.poll_recv(cx)
         {
             steps.first = Some(sent);
+            return Poll::Ready(());
+        }
+        if let Some(term) = &mut self.term
+            && term.poll_due(cx).is_ready()
+        {
             return Poll::Ready(());
         }
         if let Some(pace) = &mut self.pace
@@ -573,10 +595,14 @@ impl Session {
     }
 
     fn step(&mut self, (key, step): (SubscriptionKey, Step), out: &mut Vec<Bytes>) {
-        if let Step::Reply(message) = step {
-            self.requests -= 1;
-            return self.reply(&message);
-        }
+        let step = match step {
+            Step::Reply(message) => {
+                self.requests -= 1;
+                return self.reply(&message);
+            }
+            Step::Judged(judged) => return self.judged(*judged),
+            step => step,
+        };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
         match step {
             Step::Frames(frames) => {
@@ -592,12 +618,15 @@ impl Session {
                 self.joining = true;
             }
             Step::Failed(problem) => self.fail(key, problem, out),
-            Step::Reply(_) => {}
+            Step::Reply(_) | Step::Judged(_) => {}
         }
     }
 
     /// Tells an idle client how far everything is.
     fn say_position(&mut self) {
+        if self.is_known().is_err() {
+            return;
+        }
         if let Some(position) = self.settled() {
             self.reply(&ServerMessage::Position { position: position.to_string() });
         } else if self.wire == Wire::Sse {

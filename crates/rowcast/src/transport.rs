@@ -3,6 +3,7 @@
 //! Knows wire formats and HTTP; leaves what is sent, and when, to `session`.
 
 mod address;
+mod admin;
 mod caller;
 pub mod dropin;
 pub mod engineio;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::http::{HeaderName, Method, header};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -72,7 +74,7 @@ pub fn router(doors: Doors, open: &[Door]) -> Router {
     let is_open = |door| open.contains(&door);
     let mut router = Router::new();
     if is_open(Door::Native) {
-        router = router.merge(native());
+        router = router.merge(native(&doors));
     }
     if is_open(Door::DropIns) {
         router = router.merge(doors.drop_ins.routes(&doors));
@@ -82,38 +84,59 @@ pub fn router(doors: Doors, open: &[Door]) -> Router {
     }
     let router = router
         .method_not_allowed_fallback(reply::method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(doors.clone(), toll::collect))
-        .layer(axum::middleware::from_fn_with_state(doors.clone(), origin::check))
+        .layer(from_fn_with_state(doors.clone(), toll::collect))
+        .layer(from_fn_with_state(doors.clone(), caller::find))
+        .layer(from_fn_with_state(doors.clone(), origin::check))
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(cors(&doors.origins));
     // Outside of the layers: Engine.IO has CORS headers and errors of its own.
-    let socketio = doors.socketio.as_ref().filter(|_| is_open(Door::SocketIo)).map(|io| socketio::routes(io, &doors));
+    let socketio = doors
+        .socketio
+        .as_ref()
+        .filter(|_| is_open(Door::SocketIo))
+        .map(|io| socketio::routes(io, &doors).layer(from_fn_with_state(doors.clone(), caller::arrive)));
     let router = match socketio {
         Some(routes) => router.merge(routes),
         None => router,
     };
     let router = match doors.proxies.is_empty() {
         true => router,
-        false => router.layer(axum::middleware::from_fn_with_state(doors.proxies.clone(), address::look)),
+        false => router.layer(from_fn_with_state(doors.proxies.clone(), address::look)),
     };
     router.with_state(doors)
 }
 
 /// Everything under `/v1`.
-fn native() -> Router<Doors> {
-    Router::new()
+fn native(doors: &Doors) -> Router<Doors> {
+    administration()
+        .route_layer(from_fn_with_state(doors.clone(), caller::administrators))
         .route("/v1/ws", get(websocket::upgrade))
         .route("/v1/stream", get(sse::stream))
         .route("/v1/tables", get(http::tables))
         .route("/v1/tables/{table}", get(http::rows).post(http::ingest))
         .route("/v1/tables/{table}/series", get(http::series))
+        .route("/v1/publish", post(http::publish))
+        .route("/v1/{*rest}", axum::routing::any(reply::not_found))
+}
+
+/// What is for those only who look after the gateway.
+fn administration() -> Router<Doors> {
+    Router::new()
         .route("/v1/dead-letters", get(letters::list).delete(letters::drop_all))
         .route("/v1/dead-letters/retry", post(letters::retry_all))
         .route("/v1/dead-letters/{id}", axum::routing::delete(letters::drop_one))
         .route("/v1/dead-letters/{id}/retry", post(letters::retry))
-        .route("/v1/publish", post(http::publish))
         .route("/v1/status", get(http::status))
-        .route("/v1/{*rest}", axum::routing::any(reply::not_found))
+        .route("/v1/admin/disconnect", post(admin::disconnect))
+        .route("/v1/admin/revoke", post(admin::revoke))
+}
+
+/// Whether a program's own routes may be used by who asks: only by those who look after the gateway.
+pub(crate) fn for_administrators(doors: &Doors, routes: Router) -> Router {
+    routes
+        .route_layer(from_fn_with_state(doors.clone(), caller::administrators))
+        .layer(from_fn_with_state(doors.clone(), caller::find))
+        .layer(from_fn_with_state(doors.clone(), origin::check))
 }
 
 /// The peer's address, where the server was told to keep it.

@@ -4,6 +4,7 @@
 //! could not write to its end is left for the task. So a frame costs a system call, and no task is woken for it.
 
 use std::io::{ErrorKind, IoSlice, Result};
+use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -48,6 +49,11 @@ impl Lane {
     /// The connection.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Ends the connection under whoever reads or writes.
+    pub fn cut(&self) {
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
     }
 
     /// Lends the connection to the hub, unless something is half written.

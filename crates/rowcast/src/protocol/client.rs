@@ -247,6 +247,17 @@ impl ClientMessage {
         (short(names.id), short(names.r#ref))
     }
 
+    /// The `id` or `ref` that an answer carries.
+    pub fn into_addressee(self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => (Some(id), None),
+            Self::Publish(Publish { reference, .. })
+            | Self::Insert(Insert { reference, .. })
+            | Self::Auth(Auth { reference, .. })
+            | Self::Ping { reference } => (None, reference),
+        }
+    }
+
     fn check(&self) -> Result<(), Problem> {
         if let Self::Insert(Insert { rows, .. }) = self
             && let Some(i) = rows.iter().position(|row| !row.get().starts_with('{'))

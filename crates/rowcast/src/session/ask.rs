@@ -12,6 +12,12 @@ pub const CONFLATED: &str = "*";
 impl Session {
     /// Does what a message asks for; answers come out of [`next`](Self::next).
     pub fn accept(&mut self, message: ClientMessage) {
+        let Some(message) = self.hold(message) else { return };
+        if !matches!(message, ClientMessage::Auth(_))
+            && let Err(problem) = self.is_known()
+        {
+            return self.answer_no(message, problem);
+        }
         match message {
             ClientMessage::Subscribe(subscribe) => {
                 let id = subscribe.id.clone();
@@ -27,7 +33,7 @@ impl Session {
                 let position = self.node.log.head().to_string();
                 self.reply(&ServerMessage::Pong { reference, position });
             }
-            ClientMessage::Auth(_) => {}
+            ClientMessage::Auth(auth) => self.authenticate(auth),
             ClientMessage::Publish(publish) => {
                 self.request(requests::publish(self.node.clone(), self.identity.clone(), publish))
             }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::bound::{Bound, head};
 use super::events::{EventName, HISTORY, HISTORY_MAX};
 use super::fold::pending;
+use super::identify::Judged;
 use super::node::Node;
 use super::order::parse_order;
 use super::quota::Accounts;
@@ -87,6 +88,8 @@ pub(super) enum Step {
     Failed(Problem),
     /// The answer to a request; no subscription's.
     Reply(ServerMessage),
+    /// What came of a token.
+    Judged(Box<Judged>),
 }
 
 /// The session is gone, or has unsubscribed.

@@ -14,7 +14,7 @@ use super::gate::{Gates, SnapshotPermit, staggered};
 use super::quota::{Accounts, Quotas, Shares};
 use super::settle::Shown;
 use super::share::Sharing;
-use crate::auth::{Auth, Identity};
+use crate::auth::{Auth, Identity, Rejected};
 use crate::hub::{Closing, Hub, Queue, SessionKey};
 use crate::ingest::Ingest;
 use crate::log::Log;
@@ -225,6 +225,12 @@ impl Node {
             subscriptions: AtomicUsize::new(0),
         });
         sessions.insert(key, connected.clone());
+        drop(sessions);
+        // Asked when it is in the list, so that no revocation falls between the token's check and this.
+        if self.auth.as_ref().is_some_and(|auth| !auth.tokens.still_trusts(identity)) {
+            self.dismiss(key);
+            return Err(super::refused(&Rejected::Revoked));
+        }
         Ok(Admitted { key, connected, shares })
     }
 

@@ -1,22 +1,38 @@
-//! Who sends a request.
+//! Who sends a request: found once, before any door sees it, for all doors.
+//!
+//! Every path but those in `entrance`'s list needs a token, or anonymous access that is configured. A token that is not accepted is never
+//! taken for none.
+
+mod entrance;
+mod token;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use axum::extract::FromRequestParts;
-use axum::http::Extensions;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
+use self::entrance::Entrance;
+use self::token::Found;
+use super::reply::Refusal;
+use super::{Doors, influx};
 use crate::auth::Identity;
+use crate::protocol::{Code, Problem};
+use crate::session::access::may_administer;
+use crate::session::{self, Node};
 
 /// Who sends a request, as far as its token says.
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) Arc<Identity>);
 
 impl Caller {
-    /// As it was found when the request came in.
+    /// As it was found when the request came in. One that nobody has looked for is unknown.
     pub(super) fn of(extensions: &Extensions) -> Self {
-        extensions.get().cloned().unwrap_or_else(|| Self(Identity::trusted()))
+        extensions.get().cloned().unwrap_or_else(|| Self(Identity::unknown()))
     }
 }
 
@@ -26,4 +42,115 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         Ok(Self::of(&parts.extensions))
     }
+}
+
+/// What came of looking for a Socket.IO client's token in its handshake. It is told when it asks for a namespace.
+#[derive(Debug, Clone)]
+pub(super) struct Arrival(pub(super) Result<Arc<Identity>, Box<Problem>>);
+
+/// Why a request does not come in.
+struct Refused {
+    problem: Problem,
+    /// RFC 6750, section 3.1; `None` where there was no token at all.
+    error: Option<&'static str>,
+}
+
+/// Finds out who sends a request, and lets in who may come.
+pub(super) async fn find(State(doors): State<Doors>, mut request: Request, next: Next) -> Response {
+    let Some(auth) = &doors.node.auth else {
+        request.extensions_mut().insert(Caller(Identity::trusted()));
+        return next.run(request).await;
+    };
+    let (mut parts, body) = request.into_parts();
+    let entrance = Entrance::of(&doors, &parts);
+    let caller = match entrance {
+        Entrance::Open => Identity::unknown(),
+        _ => match identify(&doors, &doors.node, entrance, &mut parts).await {
+            Ok(Some(identity)) => identity,
+            Ok(None) if auth.settings.anonymous => Identity::anonymous(),
+            Ok(None) if entrance.may_tell_later() => Identity::unknown(),
+            Ok(None) => return refuse(entrance, &parts, nobody()),
+            Err(refused) => return refuse(entrance, &parts, refused),
+        },
+    };
+    parts.extensions.insert(Caller(caller));
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    // What one may see is not for the next one.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The same for Engine.IO, whose clients are refused one namespace at a time.
+pub(super) async fn arrive(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let arrival = match &doors.node.auth {
+        None => Ok(Identity::trusted()),
+        Some(auth) => match identify(&doors, &doors.node, Entrance::Later, &mut parts).await {
+            Ok(Some(identity)) => Ok(identity),
+            Ok(None) if auth.settings.anonymous => Ok(Identity::anonymous()),
+            Ok(None) => Ok(Identity::unknown()),
+            Err(refused) => Err(Box::new(refused.problem)),
+        },
+    };
+    parts.extensions.insert(Arrival(arrival));
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Lets only those on who may see and change how the gateway itself is.
+pub(super) async fn administrators(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+    let Caller(identity) = Caller::of(request.extensions());
+    match may_administer(&doors.node, &identity) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => Refusal(problem).into_response(),
+    }
+}
+
+/// Whose the request's token is; `None` where there is none.
+async fn identify(
+    doors: &Doors,
+    node: &Node,
+    entrance: Entrance,
+    parts: &mut Parts,
+) -> Result<Option<Arc<Identity>>, Refused> {
+    let Some(auth) = &node.auth else { return Ok(Some(Identity::trusted())) };
+    let found = token::take(parts, entrance, &auth.settings);
+    let Some(Found { token, by_cookie }) =
+        found.map_err(|problem| Refused { problem, error: Some("invalid_request") })?
+    else {
+        return Ok(None);
+    };
+    if by_cookie && !entrance::is_own_page(&doors.origins, parts) {
+        let message = "a request with the cookie has to come from a page of this host, and say so with its Origin";
+        let problem = Problem::new(Code::OriginNotAllowed, message);
+        let problem = problem.hint("programs send their token as `Authorization: Bearer …`");
+        return Err(Refused { problem, error: None });
+    }
+    match auth.tokens.verify(&token, SystemTime::now()).await {
+        Ok(identity) => Ok(Some(identity)),
+        Err(rejected) => Err(Refused { problem: session::refused(&rejected), error: Some("invalid_token") }),
+    }
+}
+
+fn nobody() -> Refused {
+    let problem = Problem::new(Code::Unauthenticated, "the request has no token");
+    Refused { problem: problem.hint("send it as `Authorization: Bearer …`"), error: None }
+}
+
+/// In the door's own words.
+fn refuse(entrance: Entrance, parts: &Parts, refused: Refused) -> Response {
+    let Refused { problem, error } = refused;
+    let is_unauthenticated = problem.code == Code::Unauthenticated;
+    let mut response = match entrance {
+        Entrance::Influx => influx::refuse(parts.uri.path(), &problem),
+        _ => Refusal(problem).into_response(),
+    };
+    if is_unauthenticated {
+        let challenge = match error {
+            Some("invalid_token") => r#"Bearer realm="rowcast", error="invalid_token""#,
+            Some(_) => r#"Bearer realm="rowcast", error="invalid_request""#,
+            None => r#"Bearer realm="rowcast""#,
+        };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
 }

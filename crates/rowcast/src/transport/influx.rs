@@ -23,7 +23,7 @@ use crate::event::{Table, TableName};
 use crate::filter::Dialect;
 use crate::ingest::decode::{Field, Fields, Point, Record, RecordError};
 use crate::ingest::{Cause, Report};
-use crate::protocol::Problem;
+use crate::protocol::{Code, Problem};
 
 mod moment;
 
@@ -127,10 +127,7 @@ async fn second(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(
-        write(&doors, &payer, wish, &headers, body).await,
-        |refused| json!({ "code": refused.code, "message": refused.message }),
-    )
+    answer(write(&doors, &payer, wish, &headers, body).await, second_shape)
 }
 
 async fn first(
@@ -140,7 +137,7 @@ async fn first(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(write(&doors, &payer, wish, &headers, body).await, |refused| json!({ "error": refused.message }))
+    answer(write(&doors, &payer, wish, &headers, body).await, first_shape)
 }
 
 fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_json::Value) -> Response {
@@ -157,15 +154,30 @@ pub(super) fn is_its(path: &str) -> bool {
     matches!(path, "/api/v2/write" | "/write")
 }
 
-/// More than may be sent, in the words of the door at this path.
-pub(super) fn too_much(path: &str, problem: &Problem) -> Response {
-    let message = &problem.message;
-    let answer = match path {
-        "/write" => json!({ "error": message }),
-        _ => json!({ "code": "too many requests", "message": message }),
+/// Why somebody may not write, in the words of the interface that was asked.
+pub(super) fn refuse(path: &str, problem: &Problem) -> Response {
+    let (status, code) = match problem.code {
+        Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        Code::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+        _ => (StatusCode::FORBIDDEN, "forbidden"),
     };
-    let seconds = problem.retry_ms.unwrap_or(1_000).div_ceil(1_000);
-    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())], Json(answer)).into_response()
+    let refused = Refused { status, code, message: problem.message.clone() };
+    let mut response = match path {
+        "/write" => answer(Err(refused), first_shape),
+        _ => answer(Err(refused), second_shape),
+    };
+    if let Some(retry_ms) = problem.retry_ms {
+        response.headers_mut().insert(header::RETRY_AFTER, retry_ms.div_ceil(1_000).into());
+    }
+    response
+}
+
+fn second_shape(refused: &Refused) -> serde_json::Value {
+    json!({ "code": refused.code, "message": refused.message })
+}
+
+fn first_shape(refused: &Refused) -> serde_json::Value {
+    json!({ "error": refused.message })
 }
 
 /// Why not everything is stored.

@@ -22,11 +22,11 @@ use super::caller::Caller;
 use super::dropin::{Connect, Hear, Notified, Rendering, Shown, Way};
 use super::reply::Refusal;
 use super::{Doors, remote, socket};
-use crate::auth::Identity;
+use crate::auth::{Identity, Standing};
 use crate::hub::Closing;
 use crate::protocol::{Code, Problem};
-use crate::session::Node;
 use crate::session::requests::notify;
+use crate::session::{self, Node};
 
 /// What the original closes with when a token expires.
 const EXPIRED: u16 = 3001;
@@ -111,6 +111,7 @@ async fn connect(
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
     let Door { doors, key, listen, rendering } = door;
+    let identity = whose(&doors.node, identity, token).await?;
     let grant = Grant::read(token, &key, channel).map_err(refused)?;
     let channels = if grant.reads { vec![(listen.to_string(), None)] } else { Vec::new() };
     let expires = grant.expires.map(|at| {
@@ -125,6 +126,17 @@ async fn connect(
         expires,
     };
     Connect { doors, name: "postgres-websockets", remote, identity, upgrade, channels, way }.answer().await
+}
+
+/// Who connects: where nothing else of the request says so, the token in its path does, if the gateway accepts it as one of its own.
+async fn whose(node: &Node, identity: Arc<Identity>, token: &str) -> Result<Arc<Identity>, Problem> {
+    match &node.auth {
+        Some(auth) if identity.standing == Standing::Unknown => {
+            let found = auth.tokens.verify(token, SystemTime::now()).await;
+            found.map_err(|rejected| session::refused(&rejected))
+        }
+        _ => Ok(identity),
+    }
 }
 
 fn refused(message: impl Into<String>) -> Problem {

@@ -22,6 +22,7 @@ use crate::hub::{Closing, Lane};
 use crate::protocol::frame;
 use crate::protocol::frame::read::{Heard as Read, Reader, Violation};
 use crate::session::Limits;
+use crate::session::{REVOKED, UNAUTHENTICATED};
 
 /// Read at once. On the stack: an idle connection has no buffer.
 const READ_BYTES: usize = 4 << 10;
@@ -84,9 +85,15 @@ impl End {
         Self::Close(1008, closing)
     }
 
-    /// We go away.
-    pub(crate) fn away(closing: Closing) -> Self {
-        Self::Close(1001, closing)
+    /// The gateway wants the connection closed.
+    pub(crate) fn wanted(closing: Closing) -> Self {
+        let code = match closing.reason {
+            UNAUTHENTICATED => 4401,
+            REVOKED => 4403,
+            "bad_messages" => 1008,
+            _ => 1001,
+        };
+        Self::Close(code, closing)
     }
 }
 

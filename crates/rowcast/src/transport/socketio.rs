@@ -7,6 +7,7 @@ mod connect;
 mod connection;
 mod data;
 mod handler;
+mod identify;
 mod io;
 mod namespace;
 mod native;
@@ -35,6 +36,7 @@ pub use self::to::To;
 pub use super::engineio::{Cookie, Handshake, Settings as EngineSettings};
 
 use self::connection::Connection;
+use super::caller::Arrival;
 use super::engineio::{self, Peer};
 use super::{Doors, Origins};
 use crate::auth::Identity;
@@ -77,7 +79,11 @@ async fn serve(io: Io, node: Option<Arc<Node>>, peer: Peer) {
     let handshake = peer.handshake().clone();
     let wire = Wire::SocketIo { offsets: io.0.recovers(&handshake) };
     let remote = handshake.remote().map_or_else(|| "unknown".to_owned(), |address| address.to_string());
-    let identity = Identity::trusted();
+    // Refused ones are told so when they ask for a namespace.
+    let identity = match handshake.arrival() {
+        Some(Arrival(Ok(identity))) => identity.clone(),
+        Some(Arrival(Err(_))) | None => Identity::unknown(),
+    };
     // In boxes: what is idle for hours has no room for how it began.
     match node.map(|node| Session::open(node, wire, "socket.io", remote, identity)).transpose() {
         Ok(session) => Box::pin(Connection::new(io.0, handshake, session).run(peer)).await,

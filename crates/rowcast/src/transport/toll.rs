@@ -94,7 +94,7 @@ pub(super) async fn collect(State(doors): State<Doors>, mut request: Request, ne
     if let Err(problem) = accounts.message(0) {
         let path = request.uri().path();
         return match influx::is_its(path) {
-            true => influx::too_much(path, &problem),
+            true => influx::refuse(path, &problem),
             false => Refusal(problem).into_response(),
         };
     }

@@ -75,7 +75,7 @@ impl Conversation {
                 next = self.session.next(&mut self.out) => next,
             },
         };
-        next.map_err(End::away)?;
+        next.map_err(End::wanted)?;
         self.socket.send(&mut self.out).await
     }
 

@@ -14,8 +14,8 @@ use crate::auth::Identity;
 use crate::hub::Closing;
 use crate::protocol::encode::Wire;
 use crate::protocol::{Code, Problem, Subscribe};
-use crate::session::Session;
 use crate::session::quota::Excess;
+use crate::session::{Session, UNAUTHENTICATED};
 use crate::transport::Doors;
 use crate::transport::dropin::shown::Told;
 use crate::transport::reply::Refusal;
@@ -90,9 +90,8 @@ impl Relay {
             if let Err(closing) = self.session.next(&mut self.native).await {
                 return Err(Problem::new(Code::Unavailable, closing.message));
             }
-            if let Err(message) = self.translate() {
-                let problem = self.session.failure().cloned();
-                return Err(problem.unwrap_or_else(|| Problem::new(Code::Unavailable, message)));
+            if let Err(problem) = self.translate() {
+                return Err(self.session.failure().cloned().unwrap_or(problem));
             }
         }
         Ok(())
@@ -118,8 +117,8 @@ impl Relay {
         tokio::select! {
             heard = socket.hear(true) => self.hear(heard?).await,
             next = self.session.next(&mut self.native) => {
-                next.map_err(End::away)?;
-                self.translate().map_err(|message| End::Close(1011, Closing { reason: "failed", message, retry_ms: 1000 }))
+                next.map_err(End::wanted)?;
+                self.translate().map_err(ended)
             }
             () = sleep_until(expires) => match self.way.expires.take() {
                 Some((_, code, closing)) => Err(End::Close(code, closing)),
@@ -129,7 +128,7 @@ impl Relay {
     }
 
     /// Makes the session's frames the client's; an error when a subscription has ended.
-    fn translate(&mut self) -> Result<(), String> {
+    fn translate(&mut self) -> Result<(), Problem> {
         for frame in self.native.drain(..) {
             match self.way.rendering.read(&frame) {
                 Told::Shown(Shown { audience, frame }) => {
@@ -139,7 +138,7 @@ impl Relay {
                 }
                 Told::Subscribed => self.waiting = self.waiting.saturating_sub(1),
                 Told::Gap => self.out.extend(self.way.gap.clone()),
-                Told::Failed(message) => return Err(message),
+                Told::Failed(problem) => return Err(problem),
                 Told::Nothing => {}
             }
         }
@@ -158,6 +157,14 @@ impl Relay {
         hear(text)
             .await
             .map_err(|problem| End::policy(Closing { reason: "not_sent", message: problem.message, retry_ms: 1000 }))
+    }
+}
+
+/// How a connection ends whose subscription has.
+fn ended(Problem { code, message, .. }: Problem) -> End {
+    match code {
+        Code::Unauthenticated => End::wanted(Closing { reason: UNAUTHENTICATED, message, retry_ms: 1000 }),
+        _ => End::Close(1011, Closing { reason: "failed", message, retry_ms: 1000 }),
     }
 }
 

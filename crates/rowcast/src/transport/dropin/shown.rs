@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::protocol::frame::text;
+use crate::protocol::{Code, Problem};
 
 /// Bytes of frames that are remembered, twice. Clients of the same speed ask for the same frame within moments.
 const CACHE_BYTES: usize = 1 << 20;
@@ -50,7 +51,7 @@ pub(crate) enum Told {
     /// Something was missed.
     Gap,
     /// A subscription has ended; why.
-    Failed(String),
+    Failed(Problem),
     /// Nothing that a drop-in's client knows a word for.
     Nothing,
 }
@@ -74,7 +75,9 @@ impl Rendering {
             }
             "subscribed" => Told::Subscribed,
             "gap" => Told::Gap,
-            "error" => Told::Failed(native.message.unwrap_or_default().into_owned()),
+            "error" => {
+                Told::Failed(Problem::new(native.code.unwrap_or(Code::Internal), native.message.unwrap_or_default()))
+            }
             _ => Told::Nothing,
         }
     }
@@ -101,6 +104,7 @@ struct Native<'a> {
     position: Option<Cow<'a, str>>,
     #[serde(borrow)]
     message: Option<Cow<'a, str>>,
+    code: Option<Code>,
 }
 
 #[derive(Deserialize)]
@@ -180,7 +184,10 @@ mod tests {
         let read = |text: &'static str| rendering.read(&Bytes::from_static(text.as_bytes()));
         assert_eq!(read(r#"{"type":"subscribed","id":"a\"b","position":"1-2","resumed":false}"#), Told::Subscribed);
         assert_eq!(read(r#"{"type":"gap","id":"a","reason":"source","message":"m"}"#), Told::Gap);
-        assert_eq!(read(r#"{"type":"error","id":"a","code":"internal","message":"no"}"#), Told::Failed("no".into()));
+        assert_eq!(
+            read(r#"{"type":"error","id":"a","code":"internal","message":"no"}"#),
+            Told::Failed(Problem::new(Code::Internal, "no"))
+        );
         assert_eq!(read(r#"{"type":"position","position":"1-2"}"#), Told::Nothing);
         assert_eq!(rendering.read(&message("x")), Told::Nothing);
     }

@@ -10,12 +10,13 @@ use axum::http::request::Parts;
 use super::sid::Sid;
 use crate::protocol::engineio::Eio;
 use crate::transport::Listener;
+use crate::transport::caller::Arrival;
 
 /// The most bytes of headers that are kept for a session.
 const HEADERS_MAX: usize = 8 << 10;
 
 /// The request that began a session. Kept as text, since it is kept for as long as the session is there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Handshake {
     eio: Eio,
     sid: Box<str>,
@@ -24,6 +25,15 @@ pub struct Handshake {
     target: Box<str>,
     /// A line for each: name, colon, value.
     headers: Box<str>,
+    /// Who sends it, where a gateway has looked.
+    arrival: Option<Arrival>,
+}
+
+impl std::fmt::Debug for Handshake {
+    /// Without what may hold a token: headers, query.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake").field("eio", &self.eio).field("remote", &self.remote).finish_non_exhaustive()
+    }
 }
 
 impl Handshake {
@@ -38,8 +48,9 @@ impl Handshake {
             }
         }
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-        let listener = parts.extensions.get().cloned();
-        Self { eio, sid: sid.to_string().into(), remote, listener, target: target.into(), headers: headers.into() }
+        let (listener, arrival) = (parts.extensions.get().cloned(), parts.extensions.get().cloned());
+        let (sid, target, headers) = (sid.to_string().into(), target.into(), headers.into());
+        Self { eio, sid, remote, listener, target, headers, arrival }
     }
 
     /// Which Engine.IO the client speaks.
@@ -50,6 +61,11 @@ impl Handshake {
     /// The id of the Engine.IO session.
     pub fn sid(&self) -> &str {
         &self.sid
+    }
+
+    /// Who sends it; `None` where no gateway has looked.
+    pub(in crate::transport) fn arrival(&self) -> Option<&Arrival> {
+        self.arrival.as_ref()
     }
 
     /// Where the client is, where the server was told to keep it.

@@ -15,6 +15,7 @@ use super::io::id;
 use super::recovery::Recovery;
 use super::socket::{Inner, Socket};
 use super::space::Space;
+use crate::auth::Person;
 use crate::hub::Closing;
 use crate::protocol::engineio::Eio;
 use crate::protocol::frame;
@@ -34,7 +35,10 @@ impl Connection {
         if self.handshake.eio() == Eio::V3
             && let Some(space) = self.io.space(ROOT)
         {
-            self.admit(space, None);
+            match self.is_known() {
+                Ok(()) => self.admit(space, None),
+                Err(problem) => self.refuse_unknown(ROOT, &problem),
+            }
         }
     }
 
@@ -52,24 +56,28 @@ impl Connection {
             self.refuse(namespace, &Refused::new("Too many namespaces"));
             return Ok(());
         }
+        self.identify(space, auth);
+        Ok(())
+    }
+
+    /// A client that is known, and may come back or in.
+    pub(super) fn enter(&mut self, space: Arc<Space>, auth: Option<Box<RawValue>>) {
         if !self.come_back(&space, auth.as_deref()) {
             self.admit(space, auth);
         }
-        Ok(())
     }
 
     /// Takes a socket up again, if the client says which one it had and nothing of it is lost.
     fn come_back(&mut self, space: &Arc<Space>, auth: Option<&RawValue>) -> bool {
-        if !self.io.recovers(&self.handshake) {
-            return false;
-        }
+        let person = self.whose.lock().person();
+        let Some(person) = person.filter(|_| self.io.recovers(&self.handshake)) else { return false };
         let Some(Return { pid, offset }) = auth.and_then(|auth| serde_json::from_str(auth.get()).ok()) else {
             return false;
         };
         let records = self.io.records.get().filter(|_| self.native.is_some() && *space.path == *ROOT).cloned();
-        let Some(records) = records else { return self.take_up(space, &pid, offset.as_deref(), false) };
-        let Some((record, owner)) = records.claim(&pid) else {
-            return self.take_up(space, &pid, offset.as_deref(), false);
+        let Some(records) = records else { return self.take_up(space, &pid, &person, offset.as_deref(), false) };
+        let Some((record, owner)) = records.claim(&pid, &person) else {
+            return self.take_up(space, &pid, &person, offset.as_deref(), false);
         };
         let plan = record.plan(offset.as_deref());
         let possible = plan.filter(|plan| self.native.as_ref().is_some_and(|native| native.can_resume(plan)));
@@ -79,7 +87,7 @@ impl Connection {
         };
         let alone = !plan.starts.is_empty();
         let taken = match space.has_seat(&pid) {
-            true => self.take_up(space, &pid, offset.as_deref(), alone),
+            true => self.take_up(space, &pid, &person, offset.as_deref(), alone),
             // After a restart. What a program knew of it is gone.
             false => space.handlers().is_empty() && self.make_again(space, &pid, &record.sid),
         };
@@ -103,6 +111,7 @@ impl Connection {
             space: space.clone(),
             outbox: self.outbox.clone(),
             handshake: self.handshake.clone(),
+            whose: self.whose.clone(),
             auth: None,
             user: Mutex::default(),
             extensions: Mutex::new(Extensions::new()),
@@ -115,9 +124,9 @@ impl Connection {
         true
     }
 
-    fn take_up(&mut self, space: &Arc<Space>, pid: &str, offset: Option<&str>, alone: bool) -> bool {
-        let (outbox, handshake) = (&self.outbox, &self.handshake);
-        let taken = space.take_up(pid, offset, alone, |gone| {
+    fn take_up(&mut self, space: &Arc<Space>, pid: &str, person: &Person, offset: Option<&str>, alone: bool) -> bool {
+        let (outbox, handshake, whose) = (&self.outbox, &self.handshake, &self.whose);
+        let taken = space.take_up(pid, person, offset, alone, |gone| {
             let old = &gone.socket;
             Arc::new(Inner {
                 sid: old.sid.clone(),
@@ -125,6 +134,7 @@ impl Connection {
                 space: space.clone(),
                 outbox: outbox.clone(),
                 handshake: handshake.clone(),
+                whose: whose.clone(),
                 auth: old.auth.clone(),
                 user: Mutex::new(old.user.lock().clone()),
                 extensions: Mutex::new(old.extensions.lock().clone()),
@@ -144,6 +154,7 @@ impl Connection {
         let asking = Arc::new(Asking {
             namespace: space.path.clone(),
             handshake: self.handshake.clone(),
+            identity: self.whose.lock().clone(),
             auth,
             user: Mutex::default(),
             extensions: Mutex::new(Extensions::new()),
@@ -183,12 +194,14 @@ impl Connection {
     }
 
     fn let_in(&mut self, space: &Arc<Space>, asking: &Arc<Asking>) {
+        let person = self.whose.lock().person().filter(|_| self.io.recovers(&self.handshake));
         let socket = Arc::new(Inner {
             sid: self.id_in(&space.path).into(),
-            pid: self.io.recovers(&self.handshake).then(|| id::<15>().into()),
+            pid: person.is_some().then(|| id::<15>().into()),
             space: space.clone(),
             outbox: self.outbox.clone(),
             handshake: self.handshake.clone(),
+            whose: self.whose.clone(),
             auth: asking.auth.clone(),
             user: Mutex::new(asking.user.lock().clone()),
             extensions: Mutex::new(asking.extensions.lock().clone()),
@@ -199,8 +212,8 @@ impl Connection {
         space.add(socket.clone());
         if let (Some(native), true) = (&mut self.native, *space.path == *ROOT) {
             let records = self.io.records.get().cloned();
-            let pair = records.zip(socket.pid.clone());
-            let recovery = pair.map(|(records, pid)| Recovery::new(records, pid, socket.sid.clone()));
+            let pair = records.zip(socket.pid.clone().zip(person));
+            let recovery = pair.map(|(records, (pid, person))| Recovery::new(records, pid, socket.sid.clone(), person));
             native.begin(recovery, &mut self.out);
         }
         self.connected(socket);
@@ -226,7 +239,7 @@ impl Connection {
         }
     }
 
-    fn refuse(&mut self, namespace: &str, refused: &Refused) {
+    pub(super) fn refuse(&mut self, namespace: &str, refused: &Refused) {
         let data = refused.data.as_ref().and_then(|data| serde_json::value::to_raw_value(data).ok());
         let mut text = String::from("4");
         socketio::refuse(&mut text, self.handshake.eio(), namespace, &refused.message, data.as_deref());

@@ -9,22 +9,26 @@ use std::task::Poll;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
 use super::data::Arguments;
 use super::handler::{Ack, Asking, Happened, Reason, Refused};
+use super::identify::IdentityCell;
 use super::io::Shared;
-use super::native::Native;
+use super::native::{self, Native};
 use super::outbox::{Item, Outbox};
 use super::packet;
 use super::socket::{Inner, Socket};
 use super::space::Space;
+use crate::auth::{Identity, Rejected};
 use crate::hub::Closing;
 use crate::protocol::ServerMessage;
 use crate::protocol::engineio::Malformed;
 use crate::protocol::socketio::{Assembler, Packet, ROOT, Whole};
-use crate::session::Session;
 use crate::session::quota::Excess;
+use crate::session::{REVOKED, Session, UNAUTHENTICATED};
 use crate::transport::engineio::{Handshake, Peer};
 use crate::transport::socket::{End, Heard};
 
@@ -48,6 +52,8 @@ pub(super) struct Connection {
     pub(super) working: FuturesUnordered<BoxFuture<'static, Done>>,
     /// The database's side, where there is one.
     pub(super) native: Option<Box<Native>>,
+    /// Whose client it is, for programs.
+    pub(super) whose: IdentityCell,
     /// When it has to be in a namespace.
     pub(super) deadline: Option<Instant>,
     pub(super) out: Vec<Bytes>,
@@ -59,12 +65,16 @@ pub(super) enum Done {
     Handled,
     /// Middleware has decided.
     Decided(Arc<Space>, Arc<Asking>, Result<(), Refused>),
+    /// A token was looked at, which came with a wish for a namespace.
+    Judged(Arc<Space>, Option<Box<RawValue>>, Result<Arc<Identity>, Rejected>),
 }
 
 impl Connection {
     pub(super) fn new(io: Arc<Shared>, handshake: Arc<Handshake>, session: Option<Session>) -> Self {
         let settings = &io.settings;
+        let whose = session.as_ref().map_or_else(Identity::trusted, |session| session.identity().clone());
         Self {
+            whose: Arc::new(Mutex::new(whose)),
             outbox: Arc::new(Outbox::new(settings.queue_bytes, settings.acks)),
             assembler: Assembler::new(handshake.eio(), io.limits),
             sockets: Vec::new(),
@@ -86,10 +96,11 @@ impl Connection {
                 break end;
             }
         };
+        self.put_out_of_all(&end);
         self.end(&end);
         if let End::Close(code, closing) = end {
             // What a client is told before it is put out belongs to that.
-            if closing.reason == PUT_OUT && Box::pin(peer.send(&mut self.out)).await.is_err() {
+            if is_last_word(closing.reason) && Box::pin(peer.send(&mut self.out)).await.is_err() {
                 return;
             }
             Box::pin(peer.goodbye(code, closing.reason, None)).await;
@@ -113,7 +124,10 @@ impl Connection {
                 self.hear(heard?)?;
                 self.hear_more(peer).await
             }
-            next = next(&mut self.native, &mut self.out) => next,
+            next = next(&mut self.native, &mut self.out) => {
+                self.look_whose();
+                next
+            }
             () = self.outbox.ready() => Ok(()),
             Some(done) = self.working.next(), if !self.working.is_empty() => {
                 self.done(done);
@@ -209,6 +223,11 @@ impl Connection {
     }
 
     fn event(&mut self, socket: &Arc<Inner>, name: &str, id: Option<u64>, arguments: Arguments) -> Result<(), End> {
+        if let Some(native) = &mut self.native
+            && !native.may_say(name, id, &mut self.out)
+        {
+            return Ok(());
+        }
         let handlers = socket.space.handlers();
         let own = handlers.events.get(name).map_or(&[][..], Vec::as_slice);
         if let (Some(native), true, true) = (&mut self.native, own.is_empty(), *socket.space.path == *ROOT) {
@@ -247,7 +266,21 @@ impl Connection {
         match done {
             Done::Handled => {}
             Done::Decided(space, asking, decided) => self.decided(&space, &asking, decided),
+            Done::Judged(space, auth, found) => self.judged(&space, auth, found),
         }
+    }
+
+    /// A client that is put out hears so in each namespace: one of npm's takes that for the last word, and does not come back by itself.
+    fn put_out_of_all(&mut self, end: &End) {
+        let End::Close(_, closing) = end else { return };
+        if !is_last_word(closing.reason) {
+            return;
+        }
+        if closing.reason != PUT_OUT && self.sockets.iter().any(|socket| *socket.space.path == *ROOT) {
+            self.out.extend(native::close(closing));
+        }
+        let all: Vec<_> = self.sockets.iter().map(|socket| socket.space.path.clone()).collect();
+        all.iter().for_each(|namespace| self.put_out(namespace));
     }
 
     fn take_outbox(&mut self) -> Result<(), End> {
@@ -257,8 +290,6 @@ impl Connection {
                 Item::Frames(frames) => self.out.extend(frames.iter().cloned()),
                 Item::Leave(namespace) => self.put_out(&namespace),
                 Item::Close => {
-                    let all: Vec<_> = self.sockets.iter().map(|socket| socket.space.path.clone()).collect();
-                    all.iter().for_each(|namespace| self.put_out(namespace));
                     return Err(closing(PUT_OUT, "the server has put the client out"));
                 }
                 Item::Cut => return Err(closing("closed", "the server has closed the connection")),
@@ -266,6 +297,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Whether what is told before such an end belongs to it.
+fn is_last_word(reason: &str) -> bool {
+    matches!(reason, PUT_OUT | REVOKED | UNAUTHENTICATED)
 }
 
 /// A handler that panics harms nobody else.

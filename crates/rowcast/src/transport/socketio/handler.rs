@@ -16,6 +16,7 @@ use super::data::{Arguments, WrongData};
 use super::outbox::Outbox;
 use super::packet;
 use super::socket::Socket;
+use crate::auth::Identity;
 use crate::protocol::engineio::Eio;
 use crate::transport::engineio::Handshake;
 
@@ -116,13 +117,20 @@ impl Ack {
 #[derive(Debug, Clone)]
 pub struct Connecting(pub(super) Arc<Asking>);
 
-#[derive(Debug)]
 pub(super) struct Asking {
     pub(super) namespace: Arc<str>,
     pub(super) handshake: Arc<Handshake>,
     pub(super) auth: Option<Box<RawValue>>,
     pub(super) user: Mutex<Option<Arc<str>>>,
     pub(super) extensions: Mutex<Extensions>,
+    pub(super) identity: Arc<Identity>,
+}
+
+impl fmt::Debug for Asking {
+    /// Without what may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
 }
 
 impl Connecting {
@@ -134,6 +142,11 @@ impl Connecting {
     /// Its first request.
     pub fn handshake(&self) -> &Handshake {
         &self.0.handshake
+    }
+
+    /// Whose it is, as its token says. Trusted where the gateway asks for none.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.0.identity
     }
 
     /// What it sent with its wish: `auth` of a client of 3.x and 4.x. Clients of 1.x and 2.x have only the query.

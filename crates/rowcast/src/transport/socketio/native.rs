@@ -18,8 +18,9 @@ use super::push::{PUSHED, Pushed};
 use super::records::Followed;
 use super::recovery::{Plan, Recovery};
 use super::settings::What;
+use crate::auth::Standing;
 use crate::event::Position;
-use crate::hub::Lane;
+use crate::hub::{Closing, Lane};
 use crate::protocol::engineio::Eio;
 use crate::protocol::socketio::ROOT;
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe, frame};
@@ -56,6 +57,8 @@ pub(super) struct Native {
     recovery: Option<Recovery>,
     /// How often a subscription has begun to read the log for itself.
     followed: u32,
+    /// It is in the root namespace, and hears what the session says.
+    is_in: bool,
 }
 
 /// An answer that the client waits for.
@@ -103,6 +106,7 @@ impl Native {
             own: BTreeSet::new(),
             recovery: None,
             followed: 0,
+            is_in: false,
         }
     }
 
@@ -115,8 +119,13 @@ impl Native {
         self.session.afford(bytes)
     }
 
+    pub(super) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
     /// The client is in the root namespace.
     pub(super) fn begin(&mut self, recovery: Option<Recovery>, out: &mut Vec<Bytes>) {
+        self.is_in = true;
         self.recovery = recovery;
         self.push_after(None, out);
     }
@@ -145,6 +154,7 @@ impl Native {
 
     /// The client has come back to the root namespace.
     pub(super) fn resume(&mut self, recovery: Recovery, plan: Plan, out: &mut Vec<Bytes>) {
+        self.is_in = true;
         self.recovery = Some(recovery);
         let pushes = self.pushes.clone();
         for (follow, after) in plan.starts {
@@ -180,6 +190,7 @@ impl Native {
         if let Some(recovery) = self.recovery.take() {
             recovery.end(may_come_back);
         }
+        self.is_in = false;
         self.session.unsubscribe_all();
         self.frames.clear();
         self.owed.clear();
@@ -224,8 +235,15 @@ impl Native {
         if let Some(recovery) = &mut self.recovery {
             recovery.follow(&pushed.id, subject, None, Some(now));
         }
-        if let Err(problem) = self.session.resume(subscribe, now) {
-            self.fail(n, &problem.to_string());
+        match self.session.resume(subscribe, now) {
+            Ok(()) => {}
+            Err(problem) if problem.code == Code::Unauthenticated => {
+                if let Some(recovery) = &mut self.recovery {
+                    recovery.unfollow(&self.pushes[n].id);
+                }
+                self.try_again(n);
+            }
+            Err(problem) => self.fail(n, &problem.to_string()),
         }
     }
 
@@ -235,6 +253,10 @@ impl Native {
             recovery.unfollow(id);
         }
         tracing::warn!(event = push.event, "a Socket.IO client does not get what is configured for it, yet: {why}");
+        self.try_again(n);
+    }
+
+    fn try_again(&mut self, n: usize) {
         self.waiting.get_or_insert_with(|| (Instant::now() + AGAIN, Vec::new())).1.push(n);
     }
 
@@ -292,6 +314,18 @@ impl Native {
                 self.refer(&mut reference, id);
                 self.session.accept(ClientMessage::Ping { reference });
             }
+        }
+    }
+
+    /// Whether a client may say something: all, once it has said who it is.
+    pub(super) fn may_say(&mut self, name: &str, id: Option<u64>, out: &mut Vec<Bytes>) -> bool {
+        let known = self.session.is_known();
+        match known {
+            Err(problem) if name != "auth" => {
+                tell(id, &ServerMessage::error(None, None, problem), out);
+                false
+            }
+            _ => true,
         }
     }
 
@@ -360,7 +394,7 @@ impl Native {
         if self.frames.is_empty() {
             let again = self.waiting.as_ref().map(|(at, _)| *at);
             tokio::select! {
-                next = self.session.next(&mut self.frames) => next.map_err(End::away)?,
+                next = self.session.next(&mut self.frames) => next.map_err(End::wanted)?,
                 () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
                     let (_, pushes) = self.waiting.take().unwrap_or_else(|| (Instant::now(), Vec::new()));
                     pushes.into_iter().for_each(|n| self.follow(n));
@@ -368,7 +402,12 @@ impl Native {
             }
         }
         let told = out.len();
-        if self.recovery.is_none() && self.owed.is_empty() && self.pushes.is_empty() && !self.own.is_empty() {
+        if self.is_in
+            && self.recovery.is_none()
+            && self.owed.is_empty()
+            && self.pushes.is_empty()
+            && !self.own.is_empty()
+        {
             out.append(&mut self.frames);
         } else {
             let mut frames = std::mem::take(&mut self.frames);
@@ -419,18 +458,20 @@ impl Native {
 
     /// What goes out instead of a message; `None` for one that goes out as it is.
     fn instead(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
-        const LONGEST: usize = "unsubscribed".len();
+        const LONGEST: usize = "authenticated".len();
         let name = message.get(4..)?;
         let name = &name[..name.iter().take(LONGEST + 1).position(|byte| *byte == b'"')?];
+        if !self.is_in {
+            return Some(Vec::new());
+        }
         match name {
             b"message" => {
                 self.pushes.iter().find_map(|pushed| pushed.show(message, self.recovers)).map(|shown| vec![shown])
             }
             b"position" if self.own.is_empty() => Some(Vec::new()),
             b"position" => self.position(message),
-            b"subscribed" | b"error" | b"published" | b"inserted" | b"pong" | b"gap" | b"skipped" => {
-                self.control(message)
-            }
+            b"subscribed" | b"error" | b"published" | b"inserted" | b"authenticated" | b"pong" | b"gap"
+            | b"skipped" => self.control(message),
             _ => None,
         }
     }
@@ -453,7 +494,11 @@ impl Native {
             if said.kind == "error"
                 && let Some(n) = self.pushes.iter().position(|pushed| pushed.id == id)
             {
-                self.fail(n, json);
+                // Told by `expiring`, and mended by a newer token: nothing that an operator should look at.
+                match self.session.identity().standing {
+                    Standing::Unknown => self.try_again(n),
+                    _ => self.fail(n, json),
+                }
             }
             return Some(Vec::new());
         }
@@ -484,6 +529,14 @@ impl Native {
         let arguments = Arguments { json, count: 1, attachments: Vec::new() };
         Some(packet::ack(Eio::V4, ROOT, id, &arguments).to_vec())
     }
+}
+
+/// Why the connection ends, as an event.
+pub(super) fn close(closing: &Closing) -> Vec<Bytes> {
+    let Closing { reason, message, retry_ms } = closing.clone();
+    let told = ServerMessage::Close { reason: reason.into(), message, retry_ms };
+    let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
+    packet::event(Eio::V4, ROOT, None, told.kind(), &arguments, None).to_vec()
 }
 
 /// The native message in an event: its argument, and the event's name for its type.

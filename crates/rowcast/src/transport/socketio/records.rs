@@ -15,6 +15,8 @@ use ahash::AHashMap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Person;
+
 /// Lines of no use that are put up with.
 const SPARE_LINES: usize = 10_000;
 /// The file's name, in the log's folder.
@@ -53,6 +55,9 @@ struct Book {
 pub(super) struct Record {
     /// Its socket's id.
     pub(super) sid: String,
+    /// Whose it is; anybody's where that was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) person: Option<Person>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) follows: Vec<Followed>,
     /// The last word that made sure of everything before it: its position and its number.
@@ -96,6 +101,12 @@ struct Line<'a> {
     /// `None`: it does not come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     record: Option<std::borrow::Cow<'a, Record>>,
+}
+
+impl Record {
+    pub(super) fn person(&self) -> &Person {
+        self.person.as_ref().unwrap_or(&Person::Trusted)
+    }
 }
 
 impl Records {
@@ -168,14 +179,14 @@ impl Records {
         state.expire(self.window, self.most);
     }
 
-    /// What is known of a client that comes back: it is the new connection's now. Where the old one has not noticed yet that it is
+    /// What is known of a client that comes back, if it is the same one's: it is the new connection's now. Where the old one has not noticed yet that it is
     /// dead, it changes nothing any more.
-    pub(super) fn claim(&self, pid: &str) -> Option<(Record, Owner)> {
+    pub(super) fn claim(&self, pid: &str, person: &Person) -> Option<(Record, Owner)> {
         let mut state = self.state.lock();
         state.expire(self.window, self.most);
         let state = &mut *state;
         let (pid, known) = state.all.get_key_value(pid).map(|(pid, _)| pid.clone()).and_then(|pid| {
-            let known = state.all.get_mut(&pid)?;
+            let known = state.all.get_mut(&pid).filter(|known| known.record.person() == person)?;
             Some((pid, known))
         })?;
         state.next_owner += 1;
@@ -270,9 +281,12 @@ mod tests {
         torn.write_all(b"{\"pid\":\"c\",\"rec").expect("written");
         for _ in 0..2 {
             let records = Records::open(folder.path(), WINDOW, 10).expect("opened");
-            assert_eq!(records.claim("a").expect("known").0, Record { follows: follows.clone(), ..record("1") });
-            assert_eq!(records.claim("c").expect("known").0, record("3"));
-            assert!(records.claim("b").is_none(), "it has left");
+            assert_eq!(
+                records.claim("a", &Person::Trusted).expect("known").0,
+                Record { follows: follows.clone(), ..record("1") }
+            );
+            assert_eq!(records.claim("c", &Person::Trusted).expect("known").0, record("3"));
+            assert!(records.claim("b", &Person::Trusted).is_none(), "it has left");
         }
     }
 
@@ -281,12 +295,24 @@ mod tests {
         let records = Records::memory(WINDOW, 10);
         let pid = Arc::from("a");
         let old = records.begin(&pid, record("1"));
-        let (_, new) = records.claim("a").expect("known");
+        let (_, new) = records.claim("a", &Person::Trusted).expect("known");
         records.change(&old, |record| record.sid = "2".into());
         records.leave(&old, false);
-        assert_eq!(records.claim("a").expect("still known").0.sid, "1");
+        assert_eq!(records.claim("a", &Person::Trusted).expect("still known").0.sid, "1");
         records.leave(&new, false);
-        assert!(records.claim("a").is_some(), "it was claimed again since");
+        assert!(records.claim("a", &Person::Trusted).is_some(), "it was claimed again since");
+    }
+
+    #[test]
+    fn a_client_comes_back_only_as_the_one_that_it_was() {
+        let records = Records::memory(WINDOW, 10);
+        let person = |user: &str| Person::User { tenant: "acme".into(), user: user.into() };
+        let owner = records.begin(&"a".into(), Record { person: Some(person("anna")), ..record("1") });
+        records.leave(&owner, true);
+        for other in [person("bert"), Person::Anonymous, Person::Trusted] {
+            assert!(records.claim("a", &other).is_none(), "{other:?}");
+        }
+        assert!(records.claim("a", &person("anna")).is_some(), "the others took nothing away");
     }
 
     #[test]
@@ -296,12 +322,16 @@ mod tests {
             let owner = records.begin(&pid.into(), record(pid));
             records.leave(&owner, true);
         }
-        assert!(records.claim("a").is_none() && records.claim("b").is_some() && records.claim("c").is_some());
+        assert!(
+            records.claim("a", &Person::Trusted).is_none()
+                && records.claim("b", &Person::Trusted).is_some()
+                && records.claim("c", &Person::Trusted).is_some()
+        );
         let none = Records::memory(Duration::ZERO, 2);
         let owner = none.begin(&"a".into(), record("a"));
         none.leave(&owner, true);
         std::thread::sleep(Duration::from_millis(1));
-        assert!(none.claim("a").is_none());
+        assert!(none.claim("a", &Person::Trusted).is_none());
     }
 
     #[test]
@@ -315,6 +345,6 @@ mod tests {
         let text = fs::read_to_string(folder.path().join(FILE)).expect("the file");
         assert!(text.lines().count() < SPARE_LINES + 10);
         let records = Records::open(folder.path(), WINDOW, 10).expect("opened");
-        assert_eq!(records.claim("a").expect("known").0.words, 2 * SPARE_LINES as u64);
+        assert_eq!(records.claim("a", &Person::Trusted).expect("known").0.words, 2 * SPARE_LINES as u64);
     }
 }

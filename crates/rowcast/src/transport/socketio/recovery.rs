@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::push::PUSHED;
 use super::records::{Followed, Owner, Record, Records};
+use crate::auth::Person;
 use crate::event::Position;
 use crate::session::CONFLATED;
 
@@ -19,6 +20,7 @@ pub(super) struct Recovery {
     records: Arc<Records>,
     pid: Arc<str>,
     sid: Arc<str>,
+    person: Person,
     /// `None` until there is something to keep.
     owner: Option<Owner>,
     /// The subscriptions: ids as in the record, and what each is about.
@@ -90,11 +92,12 @@ impl Record {
 }
 
 impl Recovery {
-    pub(super) fn new(records: Arc<Records>, pid: Arc<str>, sid: Arc<str>) -> Self {
+    pub(super) fn new(records: Arc<Records>, pid: Arc<str>, sid: Arc<str>, person: Person) -> Self {
         Self {
             records,
             pid,
             sid,
+            person,
             owner: None,
             follows: Vec::new(),
             shared: false,
@@ -118,6 +121,7 @@ impl Recovery {
             records,
             pid,
             sid: record.sid.as_str().into(),
+            person: record.person().clone(),
             owner: Some(owner),
             follows,
             shared: record.shared,
@@ -226,7 +230,8 @@ impl Recovery {
         match &self.owner {
             Some(owner) => self.records.change(owner, change),
             None => {
-                let mut record = Record { sid: self.sid.to_string(), ..Record::default() };
+                let mut record =
+                    Record { sid: self.sid.to_string(), person: Some(self.person.clone()), ..Record::default() };
                 change(&mut record);
                 self.owner = Some(self.records.begin(&self.pid, record));
             }

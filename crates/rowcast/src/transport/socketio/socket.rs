@@ -13,10 +13,12 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::data::{Arguments, WrongData};
+use super::identify::IdentityCell;
 use super::outbox::{Item, Outbox};
 use super::packet;
 use super::space::{Room, Space, Target};
 use super::to::To;
+use crate::auth::Identity;
 use crate::transport::engineio::Handshake;
 
 /// One client in one namespace. Cheap to clone; nothing happens when the client is gone.
@@ -30,6 +32,7 @@ pub(super) struct Inner {
     pub(super) space: Arc<Space>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) handshake: Arc<Handshake>,
+    pub(super) whose: IdentityCell,
     pub(super) auth: Option<Box<RawValue>>,
     pub(super) user: Mutex<Option<Arc<str>>>,
     pub(super) extensions: Mutex<Extensions>,
@@ -84,6 +87,11 @@ impl Socket {
     /// The same, as JSON.
     pub fn auth_json(&self) -> Option<&RawValue> {
         self.0.auth.as_deref()
+    }
+
+    /// Whose it is, as its token says at the moment.
+    pub fn identity(&self) -> Arc<Identity> {
+        self.0.whose.lock().clone()
     }
 
     /// Who it is, as said by [`set_user`](Self::set_user) or by middleware.

@@ -17,6 +17,7 @@ use super::outbox::{Frames, Item};
 use super::packet::Parcel;
 use super::ring::{Gone, Ring, Seat};
 use super::socket::{Inner, Socket};
+use crate::auth::Person;
 
 /// How many packets of a socket are remembered, to send again what a broken connection has swallowed.
 const RECENT: usize = 128;
@@ -191,15 +192,23 @@ impl Space {
     }
 
     /// Takes up a socket whose connection has broken. `make` makes it anew from the old one; what it missed is returned.
-    /// `alone`: it follows the database, and is taken up only if a program has sent it nothing: which came first is not known.
+    /// Only for the one whose it was. `alone`: it follows the database, and is taken up only if a program has sent it nothing: which came first is not known.
     pub(super) fn take_up(
         &self,
         pid: &str,
+        person: &Person,
         received: Option<&str>,
         alone: bool,
         make: impl FnOnce(&Gone) -> Arc<Inner>,
     ) -> Option<(Arc<Inner>, Vec<Frames>)> {
         let mut state = self.state.lock();
+        let seated = match state.ring.seat(pid)? {
+            Seat::Live(sid) => &state.members.get(sid)?.socket,
+            Seat::Gone(gone) => &gone.socket,
+        };
+        if seated.whose.lock().person().as_ref() != Some(person) {
+            return None;
+        }
         if let Seat::Live(sid) = state.ring.seat(pid)? {
             // The old connection is dead, and we are the first to know.
             let sid = sid.clone();

@@ -1,0 +1,89 @@
+//! What of an identity stays when its token is renewed: whose it is.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use super::{Identity, Standing};
+
+/// Whose something is that outlives a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Person {
+    /// Anybody's, where nobody is asked who he is.
+    Trusted,
+    /// Anybody's who has no token.
+    Anonymous,
+    /// A user's.
+    User {
+        /// Whose data the user sees.
+        tenant: Arc<str>,
+        /// The user.
+        user: Arc<str>,
+    },
+}
+
+impl Identity {
+    /// Whose it is; `None` where that cannot be told from another's.
+    pub fn person(&self) -> Option<Person> {
+        match (self.standing, &self.user) {
+            (Standing::Trusted, _) => Some(Person::Trusted),
+            (Standing::Anonymous, _) => Some(Person::Anonymous),
+            (Standing::Known, Some(user)) => Some(Person::User { tenant: self.tenant.clone(), user: user.clone() }),
+            (Standing::Known, None) | (Standing::Unknown, _) => None,
+        }
+    }
+
+    /// Whether a connection of this one may go on as another: as the same user, or as anybody where it was nobody's yet.
+    pub fn may_become(&self, other: &Self) -> bool {
+        let same = self.tenant == other.tenant && self.user == other.user;
+        match self.standing {
+            Standing::Known => same,
+            // Expired: nothing of the user's goes to another, whatever the connection still has of it.
+            Standing::Unknown if self.key.is_some() || self.user.is_some() => same,
+            Standing::Unknown | Standing::Anonymous => true,
+            Standing::Trusted => false,
+        }
+    }
+
+    /// The same one when its token has expired: nothing is allowed before it shows another.
+    pub fn expired(&self) -> Self {
+        Self { standing: Standing::Unknown, claims: Map::new(), issued: None, expires: None, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(user: &str, tenant: &str) -> Identity {
+        let nobody = Identity::unknown();
+        Identity {
+            standing: Standing::Known,
+            user: Some(user.into()),
+            tenant: tenant.into(),
+            key: Some("k".into()),
+            ..(*nobody).clone()
+        }
+    }
+
+    #[test]
+    fn a_connection_stays_its_users() {
+        let anna = known("anna", "acme");
+        assert!(anna.may_become(&known("anna", "acme")) && anna.expired().may_become(&known("anna", "acme")));
+        for other in [known("bert", "acme"), known("anna", "other"), (*Identity::anonymous()).clone()] {
+            assert!(!anna.may_become(&other) && !anna.expired().may_become(&other), "{other:?}");
+        }
+        assert!(Identity::unknown().may_become(&anna) && Identity::anonymous().may_become(&anna));
+    }
+
+    #[test]
+    fn what_outlives_a_connection_is_told_apart_by_user_and_tenant() {
+        assert_eq!(known("anna", "acme").person(), known("anna", "acme").person());
+        assert_ne!(known("anna", "acme").person(), known("anna", "other").person());
+        assert_ne!(Identity::anonymous().person(), Identity::trusted().person());
+        let nameless = Identity { user: None, ..known("anna", "acme") };
+        assert_eq!((nameless.person(), known("anna", "acme").expired().person()), (None, None));
+    }
+}
