@@ -149,6 +149,7 @@ impl World {
         for first in (0..count).step_by(100_000) {
             let interest = |i| -> Result<(u64, Interest)> {
                 let interest = Interest {
+                    selections: [].into(),
                     channel: Channel::Table(table.name.clone()),
                     table: Some(table.clone()),
                     predicate: Some(Arc::new(bind(&(kind.filter)(i, count))?)),

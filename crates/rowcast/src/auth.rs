@@ -8,6 +8,7 @@ mod key;
 mod key_set;
 mod person;
 mod revocation;
+pub mod rules;
 mod strict;
 mod token;
 
@@ -26,6 +27,8 @@ use std::time::Duration;
 pub struct Auth {
     /// Reads tokens.
     pub tokens: Tokens,
+    /// What clients may do.
+    pub rules: rules::Rules,
     /// How tokens come and go.
     pub settings: Settings,
 }

@@ -15,6 +15,7 @@ mod mysql;
 mod names;
 mod path;
 mod postgres;
+mod select;
 mod sql;
 mod sqlite;
 mod suggest;
@@ -32,6 +33,7 @@ use expr::Expr;
 use names::Names;
 
 pub use error::FilterError;
+pub use select::{Chosen, Select, Selection};
 pub use term::{Found, Probe, Term, Wanted};
 
 /// Bytes of the longest filter.
@@ -59,6 +61,22 @@ pub enum Dialect {
 pub struct Filter {
     text: Arc<str>,
     root: Arc<Expr>,
+    selects: Arc<[Arc<Select>]>,
+}
+
+/// What the names of a filter stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'b> {
+    /// Whose columns.
+    pub table: &'b Table,
+    /// Whose rules of comparison.
+    pub dialect: Dialect,
+    /// What `claims.x` is.
+    pub claims: &'b Map<String, Json>,
+    /// The columns that may be named; `None`: all.
+    pub readable: Option<&'b [usize]>,
+    /// What each of the filter's [selects](Filter::selects) finds.
+    pub chosen: &'b [Chosen],
 }
 
 /// A filter bound to a table's columns and to a client's claims.
@@ -74,7 +92,19 @@ pub struct Predicate {
 impl Filter {
     /// Reads SQL's own syntax.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        Ok(Self { root: Arc::new(grammar::parse(text)?), text: text.into() })
+        let (root, _) = grammar::parse(text, false)?;
+        Ok(Self { root: Arc::new(root), text: text.into(), selects: Arc::new([]) })
+    }
+
+    /// Reads the same, where `x IN (SELECT y FROM t WHERE …)` may stand, too.
+    pub fn parse_rule(text: &str) -> Result<Self, FilterError> {
+        let (root, selects) = grammar::parse(text, true)?;
+        Ok(Self { root: Arc::new(root), text: text.into(), selects: selects.into() })
+    }
+
+    /// What it reads of other tables.
+    pub fn selects(&self) -> &[Arc<Select>] {
+        &self.selects
     }
 
     /// The text as it was given.
@@ -84,13 +114,55 @@ impl Filter {
 
     /// Ties the names to the table's columns, and `claims.x` to the claims.
     pub fn bind(&self, table: &Table, dialect: Dialect, claims: &Map<String, Json>) -> Result<Predicate, FilterError> {
-        let root = Binder { names: Names::new(table, claims), dialect }.condition(&self.root)?;
-        let columns = root.columns();
-        Ok(Predicate { root, columns, dialect })
+        self.bind_with(Binding { table, dialect, claims, readable: None, chosen: &[] })
+    }
+
+    /// The same with all that a rule needs.
+    pub fn bind_with(&self, binding: Binding<'_>) -> Result<Predicate, FilterError> {
+        let Binding { table, dialect, claims, readable, chosen } = binding;
+        let names = Names::new(table, claims).readable(readable);
+        let root = Binder { names, dialect, chosen }.condition(&self.root)?;
+        Ok(Predicate::new(root, dialect))
     }
 }
 
 impl Predicate {
+    fn new(root: Condition, dialect: Dialect) -> Self {
+        let columns = root.columns();
+        Self { root, columns, dialect }
+    }
+
+    /// What decides who may see a row: where a source did not send what it asks for, nobody may.
+    #[must_use]
+    pub fn as_rule(self) -> Self {
+        Self::new(Condition::Rule(Box::new(self.root)), self.dialect)
+    }
+
+    /// Both have to be true.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self::new(condition::join([self.root, other.root].into_iter(), false), self.dialect)
+    }
+
+    /// The truth that it has for every row, if that is one.
+    pub fn known(&self) -> Option<Option<bool>> {
+        let mut root = &self.root;
+        while let Condition::Rule(inner) | Condition::Within { inner, .. } = root {
+            root = inner;
+        }
+        match root {
+            Condition::Known(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
+    /// What it reads of other tables.
+    pub fn selections(&self) -> Vec<Arc<Selection>> {
+        let mut found = Vec::new();
+        self.root.selections(&mut found);
+        found
+    }
+
     /// True, false, or `None` for SQL's unknown.
     pub fn truth(&self, row: &Row) -> Option<bool> {
         self.root.truth(row)
@@ -118,7 +190,7 @@ impl Predicate {
             Dialect::Postgres => ["TRUE", "FALSE", "NULL::boolean"],
             Dialect::Mysql => ["TRUE", "FALSE", "NULL"],
         };
-        sql::Sink { sql, params, truths }.condition(&self.root);
+        sql::Sink { sql, params, truths, dialect: self.dialect }.condition(&self.root);
     }
 
     /// Ways for an index to find the rows that match: of each way, at least one term may hold for every such row. None

@@ -12,6 +12,7 @@ mod queue;
 mod seen;
 mod topic;
 mod view;
+mod watches;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,8 +30,10 @@ pub use piece::{Piece, is_open, read_piece};
 pub use queue::{Closing, Item, ItemKind, Queue, SubscriptionKey, Taken};
 pub use seen::seen;
 pub use view::{Run, stands_alone, transactions};
+pub use watches::Watch;
 
 use crate::event::{Body, Channel, Event, Position};
+use crate::filter::Selection;
 use crate::log::{Log, ReadError};
 use crate::protocol::encode::message_body;
 use index::Index;
@@ -184,6 +187,7 @@ impl Hub {
             if !run.complete && ends && (piece.at_head || !whole) {
                 break;
             }
+            state.index.note_selections(run);
             while !state.index.dispatch(run) {
                 send_away(&mut state);
             }
@@ -254,6 +258,21 @@ impl Hub {
         let open = open || state.open;
         state.index.join(interest, Member { session, subscription, queue: queue.clone() }, open);
         state.dispatched
+    }
+
+    /// Sends a member away, to go on by itself after what has been queued for it.
+    pub fn send_away(&self, session: SessionKey, subscription: SubscriptionKey) {
+        let mut state = self.state.lock();
+        let dispatched = state.dispatched;
+        state.index.send_member_away(session, subscription, dispatched);
+        let first = state.index.take_first();
+        drop(state);
+        flush(first);
+    }
+
+    /// Watches what a selection finds, from now on.
+    pub fn watch(&self, selection: Arc<Selection>) -> Arc<Watch> {
+        self.state.lock().index.watch(selection)
     }
 
     /// Ends the memberships of a session whose queue overflowed, and lets the queue begin anew.

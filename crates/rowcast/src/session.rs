@@ -7,6 +7,7 @@ mod ask;
 mod bound;
 mod bucket;
 pub mod channel;
+mod chosen;
 pub mod events;
 mod expiry;
 mod fold;
@@ -22,6 +23,7 @@ pub mod quota;
 mod read;
 pub mod requests;
 mod revoke;
+pub(crate) mod rights;
 mod settle;
 mod share;
 mod snapshot;
@@ -46,8 +48,9 @@ pub use follow::store_problem;
 pub use gate::SnapshotPermit;
 pub use identify::refused;
 pub use node::{Admitted, Connected, Database, Drain, Limits, Node};
-pub use order::{parse_names, parse_order, unknown_column};
+pub use order::{find_column, parse_names, parse_order};
 pub use revoke::{REVOKED, Whose};
+pub use rights::{Question, described, question};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
 
@@ -265,6 +268,8 @@ impl Session {
             return Ok(Wish {
                 id_json: serde_json::to_string(&subscribe.id).expect("a string is always JSON").into(),
                 id: subscribe.id,
+                identity: Mutex::new(self.identity.clone()),
+                shown: Mutex::default(),
                 channel: Channel::Table(event.table.clone()),
                 filter: event.filter_with(filter)?,
                 columns: None,
@@ -290,6 +295,8 @@ impl Session {
         Ok(Wish {
             id_json: serde_json::to_string(&subscribe.id).expect("a string is always JSON").into(),
             id: subscribe.id,
+            identity: Mutex::new(self.identity.clone()),
+            shown: Mutex::default(),
             channel,
             filter: filter.map(Filter::parse).transpose()?,
             columns: subscribe.columns,
@@ -484,6 +491,21 @@ impl Session {
         };
         let phase = self.spawn_follow(key, wish.clone(), Start::Quietly(way.cursor));
         self.set_phase(key, phase);
+    }
+
+    /// What a subscription may show has to be found out anew.
+    fn look_again(&mut self, key: SubscriptionKey) {
+        let Some(subscription) = self.subscriptions.get(&key) else { return };
+        match &subscription.phase {
+            // What is queued was allowed; the way back begins behind it.
+            Phase::Live | Phase::Joining(..) => self.node.hub.send_away(self.key, key),
+            Phase::Following(task) => {
+                task.abort();
+                let wish = subscription.wish.clone();
+                let phase = self.spawn_follow(key, wish, Start::Anew);
+                self.set_phase(key, phase);
+            }
+        }
     }
 
     fn fail(&mut self, key: SubscriptionKey, problem: Problem, out: &mut Vec<Bytes>) {

@@ -80,6 +80,16 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// As clients say it: a room as those of its tenant do.
+    pub fn as_said(&self) -> String {
+        match self {
+            Self::Room(Room { name, .. }) => format!("room:{name}"),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Channel {
     /// As [`of_operator`](Self::of_operator) reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

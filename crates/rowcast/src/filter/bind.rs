@@ -7,11 +7,12 @@ use super::condition::{Condition, join, not};
 use super::error::FilterError;
 use super::expr::{Expr, Kind};
 use super::names::Names;
-use super::{Dialect, mysql, postgres, sqlite};
+use super::{Chosen, Dialect, mysql, postgres, sqlite};
 
 pub(super) struct Binder<'b> {
     pub(super) names: Names<'b>,
     pub(super) dialect: Dialect,
+    pub(super) chosen: &'b [Chosen],
 }
 
 impl Binder<'_> {
@@ -28,6 +29,7 @@ impl Binder<'_> {
             Kind::Not(inner) => not(self.condition(inner)?),
             Kind::And(terms) => self.joined(terms, false)?,
             Kind::Or(terms) => self.joined(terms, true)?,
+            Kind::Within { subject, number } => self.within(subject, *number, expr.span)?,
             _ => match self.dialect {
                 Dialect::Sqlite => sqlite::bind(&mut self.names, expr)?,
                 Dialect::Postgres => postgres::bind(&mut self.names, expr)?,

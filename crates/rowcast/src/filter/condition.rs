@@ -1,5 +1,8 @@
 //! A bound filter: tests of one row, joined in three-valued logic, which all databases share.
 
+use std::sync::Arc;
+
+use super::select::{Selection, Within};
 use super::{mysql, postgres, sqlite};
 use crate::event::{Row, Value};
 
@@ -12,6 +15,13 @@ pub(super) enum Condition {
     Mysql(mysql::Test),
     /// `(a > b) IS NULL`.
     IsUnknown(Box<Condition>),
+    /// `IN (SELECT …)`, with what it comes to.
+    Within {
+        inner: Box<Condition>,
+        within: Arc<Within>,
+    },
+    /// What may not be seen unless it is surely true.
+    Rule(Box<Condition>),
     Is {
         inner: Box<Condition>,
         truth: bool,
@@ -30,6 +40,7 @@ impl Condition {
             Condition::Sqlite(test) => test.truth(row),
             Condition::Postgres(test) => test.truth(row),
             Condition::Mysql(test) => test.truth(row),
+            Condition::Within { inner, .. } | Condition::Rule(inner) => inner.truth(row),
             Condition::IsUnknown(inner) => inner.settled(row).map(|truth| truth.is_none()),
             Condition::Is { inner, truth } => inner.settled(row).map(|found| found == Some(*truth)),
             Condition::Not(inner) => inner.truth(row).map(|truth| !truth),
@@ -58,6 +69,11 @@ impl Condition {
             Condition::Postgres(test) if self.lacks_column(row) => Possible::any(test.is_two_valued()),
             Condition::Mysql(test) if self.lacks_column(row) => Possible::any(test.is_two_valued()),
             Condition::Sqlite(_) | Condition::Postgres(_) | Condition::Mysql(_) => Possible::only(self.truth(row)),
+            Condition::Within { inner, .. } => inner.possible(row),
+            Condition::Rule(inner) => match inner.truth(row) {
+                Some(true) => Possible::only(Some(true)),
+                _ => Possible::only(Some(false)),
+            },
             Condition::IsUnknown(inner) => {
                 let inner = inner.possible(row);
                 Possible { yes: inner.unknown, no: inner.yes || inner.no, unknown: false }
@@ -85,8 +101,25 @@ impl Condition {
             Condition::Sqlite(test) => test.visit(see),
             Condition::Postgres(test) => test.visit(see),
             Condition::Mysql(test) => test.visit(see),
-            Condition::IsUnknown(inner) | Condition::Is { inner, .. } | Condition::Not(inner) => inner.visit(see),
+            Condition::IsUnknown(inner)
+            | Condition::Within { inner, .. }
+            | Condition::Rule(inner)
+            | Condition::Is { inner, .. }
+            | Condition::Not(inner) => inner.visit(see),
             Condition::And(terms) | Condition::Or(terms) => terms.iter().for_each(|term| term.visit(see)),
+        }
+    }
+
+    /// Appends what it reads of other tables.
+    pub(super) fn selections(&self, found: &mut Vec<Arc<Selection>>) {
+        match self {
+            Condition::Within { within, .. } => found.push(within.selection.clone()),
+            Condition::IsUnknown(inner)
+            | Condition::Rule(inner)
+            | Condition::Is { inner, .. }
+            | Condition::Not(inner) => inner.selections(found),
+            Condition::And(terms) | Condition::Or(terms) => terms.iter().for_each(|term| term.selections(found)),
+            Condition::Known(_) | Condition::Sqlite(_) | Condition::Postgres(_) | Condition::Mysql(_) => {}
         }
     }
 

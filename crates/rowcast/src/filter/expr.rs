@@ -1,6 +1,9 @@
 //! What a filter's text says, before anything is known of tables and claims.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
 
 use super::error::Span;
 
@@ -39,6 +42,13 @@ pub(super) enum Kind {
         subject: Box<Expr>,
         list: Vec<Expr>,
     },
+    /// `IN (SELECT …)`: which of the filter's selects.
+    Within {
+        subject: Box<Expr>,
+        number: usize,
+    },
+    /// A list whose values are known.
+    Values(Arc<[Json]>),
     Between {
         subject: Box<Expr>,
         low: Box<Expr>,

@@ -5,28 +5,34 @@
 //! of AND and OR are flat, and the only recursion is a parenthesis, which is counted.
 
 mod refuse;
+mod select;
 mod value;
+
+use std::sync::Arc;
 
 use sqlparser::tokenizer::Token;
 
 use super::error::{FilterError, Span};
 use super::expr::{Expr, Kind, Op};
+use super::select::Select;
 use super::token::Tokens;
 use super::{DEPTH_MAX, LEVELS_MAX, NODES_MAX, TEXT_BYTES_MAX};
 use refuse::refuse;
 
 /// Reads a whole filter.
-pub(super) fn parse(text: &str) -> Result<Expr, FilterError> {
+///
+/// With `selects`, `IN (SELECT …)` may stand in it.
+pub(super) fn parse(text: &str, selects: bool) -> Result<(Expr, Vec<Arc<Select>>), FilterError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(too_long(text));
     }
-    let mut grammar = Grammar { tokens: Tokens::read(text)?, depth: 0, nodes: 0 };
+    let mut grammar = Grammar { tokens: Tokens::read(text)?, depth: 0, nodes: 0, selects: selects.then(Vec::new) };
     if *grammar.tokens.peek() == Token::EOF {
         return Err(FilterError::at(grammar.tokens.span(), "the filter is empty").hint("leave it out to get every row"));
     }
     let root = grammar.or()?;
     match grammar.tokens.peek() {
-        Token::EOF => Ok(root),
+        Token::EOF => Ok((root, grammar.selects.unwrap_or_default())),
         Token::RParen => Err(FilterError::at(grammar.tokens.span(), "`)` has no `(`")),
         _ => Err(refuse(&grammar.tokens, "AND, OR or the end of the filter")),
     }
@@ -42,6 +48,8 @@ struct Grammar<'t> {
     tokens: Tokens<'t>,
     depth: usize,
     nodes: usize,
+    /// `None` where none may stand.
+    selects: Option<Vec<Arc<Select>>>,
 }
 
 impl Grammar<'_> {
@@ -231,7 +239,10 @@ impl Grammar<'_> {
         let start = subject.span;
         let subject = Box::new(subject);
         let kind = match form {
-            Form::In => Kind::In { subject, list: self.list()? },
+            Form::In => match self.select()? {
+                Some(number) => Kind::Within { subject, number },
+                None => Kind::In { subject, list: self.list()? },
+            },
             Form::Between => self.between(subject)?,
             Form::Like | Form::Ilike | Form::Null => self.like(subject, form == Form::Ilike)?,
         };

@@ -22,7 +22,7 @@ use column::Column;
 use constant::Constant;
 use datum::By;
 
-pub(super) use bind::bind;
+pub(super) use bind::{bind, comparable, is_text};
 pub(super) use sql::push_sql;
 pub(super) use term::Probe;
 

@@ -11,6 +11,8 @@ use crate::event::Table;
 pub(super) struct Names<'b> {
     pub(super) table: &'b Table,
     claims: &'b Map<String, Json>,
+    /// The columns that may be named; `None`: all.
+    readable: Option<&'b [usize]>,
     /// Values that lists in the claims brought in.
     listed: usize,
 }
@@ -27,7 +29,12 @@ pub(super) enum Named<'b> {
 
 impl<'b> Names<'b> {
     pub(super) fn new(table: &'b Table, claims: &'b Map<String, Json>) -> Self {
-        Self { table, claims, listed: 0 }
+        Self { table, claims, readable: None, listed: 0 }
+    }
+
+    /// Where only some columns may be named.
+    pub(super) fn readable(self, readable: Option<&'b [usize]>) -> Self {
+        Self { readable, ..self }
     }
 
     pub(super) fn find(&mut self, parts: &[Part], span: Span) -> Result<Named<'b>, FilterError> {
@@ -43,7 +50,7 @@ impl<'b> Names<'b> {
         }
     }
 
-    fn column(&self, parts: &[Part], span: Span) -> Result<usize, FilterError> {
+    pub(super) fn column(&self, parts: &[Part], span: Span) -> Result<usize, FilterError> {
         let (qualifiers, name) = parts.split_at(parts.len() - 1);
         let (table, part) = (&self.table.name, &name[0]);
         let is = |part: &Part, name: &str| part.name.eq_ignore_ascii_case(name);
@@ -57,11 +64,20 @@ impl<'b> Names<'b> {
             return Err(FilterError::at(span, format!("this is not a column of `{}`", table.name))
                 .hint("a filter reads one row of one table, and `claims.x`"));
         }
-        self.table.column(&part.name).ok_or_else(|| self.unknown(part, span))
+        let found = self.table.column(&part.name).filter(|column| self.is_readable(*column));
+        found.ok_or_else(|| self.unknown(part, span))
+    }
+
+    fn is_readable(&self, column: usize) -> bool {
+        self.readable.is_none_or(|readable| readable.contains(&column))
     }
 
     fn unknown(&self, part: &Part, span: Span) -> FilterError {
-        let mut hint = suggest::columns(&part.name, self.table.columns.iter().map(|column| &*column.name));
+        let mut hint = {
+            let columns = self.table.columns.iter().enumerate();
+            let readable = columns.filter(|(column, _)| self.is_readable(*column));
+            suggest::columns(&part.name, readable.map(|(_, column)| &*column.name))
+        };
         if part.quote == Some('"') {
             hint = format!("text stands in single quotes: '{}'; {hint}", part.name);
         }

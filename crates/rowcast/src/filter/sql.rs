@@ -1,7 +1,7 @@
 //! A bound filter as SQL. Every value is a parameter, every name is quoted.
 
 use super::condition::Condition;
-use super::{mysql, postgres, sqlite};
+use super::{Dialect, mysql, postgres, sqlite};
 use crate::event::Value;
 
 /// Where the SQL and its parameters go.
@@ -10,6 +10,7 @@ pub(super) struct Sink<'s> {
     pub(super) params: &'s mut Vec<Value>,
     /// How the dialect writes true, false and unknown.
     pub(super) truths: [&'static str; 3],
+    pub(super) dialect: Dialect,
 }
 
 impl Sink<'_> {
@@ -50,6 +51,8 @@ impl Sink<'_> {
             Condition::Sqlite(test) => sqlite::push_sql(test, self),
             Condition::Postgres(test) => postgres::push_sql(test, self),
             Condition::Mysql(test) => mysql::push_sql(test, self),
+            Condition::Within { within, .. } => within.push_sql(self),
+            Condition::Rule(inner) => self.condition(inner),
             Condition::IsUnknown(inner) => {
                 self.condition(inner);
                 self.sql.push_str(" IS NULL");
@@ -67,9 +70,26 @@ impl Sink<'_> {
     }
 
     pub(super) fn name(&mut self, name: &str) {
-        self.sql.push('"');
-        self.sql.push_str(&name.replace('"', "\"\""));
-        self.sql.push('"');
+        let quote = if self.dialect == Dialect::Mysql { '`' } else { '"' };
+        self.sql.push(quote);
+        self.sql.push_str(&name.replace(quote, &format!("{quote}{quote}")));
+        self.sql.push(quote);
+    }
+
+    /// Adds a text as a parameter.
+    pub(super) fn text(&mut self, text: &str) {
+        let value = Value::Text(text.into());
+        match self.dialect {
+            Dialect::Sqlite => self.param('?', value),
+            Dialect::Postgres => {
+                self.param('$', value);
+                self.sql.push_str("::text");
+            }
+            Dialect::Mysql => {
+                self.params.push(value);
+                self.sql.push('?');
+            }
+        }
     }
 
     /// Adds a parameter; its placeholder is `sign` with its number.

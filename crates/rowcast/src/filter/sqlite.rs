@@ -20,6 +20,7 @@ use like::Pattern;
 use operand::{Operand, Side};
 use scalar::{Constant, Scalar};
 
+pub(super) use affinity::comparable;
 pub(super) use bind::bind;
 pub(super) use sql::push_sql;
 pub(super) use term::Probe;

@@ -109,7 +109,9 @@ impl Condition {
             Condition::Sqlite(test) => one(test.term()),
             Condition::Postgres(test) => one(test.term()),
             Condition::Mysql(test) => one(test.term()),
-            Condition::Is { inner, truth: true } => inner.ways(),
+            Condition::Is { inner, truth: true } | Condition::Within { inner, .. } | Condition::Rule(inner) => {
+                inner.ways()
+            }
             Condition::And(terms) => all(terms),
             Condition::Or(terms) => any(terms).into_iter().collect(),
             Condition::IsUnknown(_) | Condition::Is { .. } | Condition::Not(_) => Vec::new(),

@@ -16,8 +16,9 @@ use super::held::{Chunk, Held};
 use super::queue::{ItemKind, Pushed, Queue, SubscriptionKey};
 use super::topic::{Topic, TopicKey, same_table};
 use super::view::Run;
+use super::watches::{Watch, Watches};
 use crate::event::{Body, Channel, Event, Message, Position, RowChange, Table};
-use crate::filter::Predicate;
+use crate::filter::{Predicate, Selection};
 use crate::protocol::ServerMessage;
 use crate::protocol::encode::{Projection, Seen, Wire, frame, message_body, reply, tell};
 
@@ -40,6 +41,8 @@ pub struct Interest {
     pub wire: Wire,
     /// The client's name for the subscription, as JSON.
     pub id: Arc<str>,
+    /// What its rule has read of other tables: when that changes, it reads the log itself from there.
+    pub selections: Arc<[Arc<Selection>]>,
 }
 
 /// A subscription's place in the index.
@@ -82,6 +85,9 @@ pub(super) struct Index {
     /// Frames that are still to be queued, within a dispatch.
     held: Held,
     sent: Sent,
+    watches: Watches,
+    /// Of members whose rules read other tables: what.
+    selections: AHashMap<MemberKey, Arc<[Arc<Selection>]>>,
 }
 
 /// What has been queued.
@@ -105,6 +111,10 @@ impl Index {
         if self.places.contains_key(&key) {
             return;
         }
+        if !interest.selections.is_empty() {
+            self.watches.join(key, &interest.selections);
+            self.selections.insert(key, interest.selections.clone());
+        }
         let topic = self.topic_of(&interest);
         let place = match self.topics[topic as usize].group_of(interest.predicate.as_ref(), &self.groups) {
             Some(group) => (group, self.groups[group as usize].add(&interest, key, member.queue)),
@@ -119,11 +129,58 @@ impl Index {
     pub(super) fn leave(&mut self, session: SessionKey, subscription: SubscriptionKey) {
         let key = member_key(session, subscription);
         let Some((group, bucket)) = self.places.remove(&key) else { return };
+        self.forget_selections(key);
         let is_parting = self.parting.as_ref().is_some_and(|(parting, _)| *parting == group);
         if !is_parting && self.groups[group as usize].remove(bucket, key) {
             self.remove_group(group);
         }
         self.shrink();
+    }
+
+    fn forget_selections(&mut self, key: MemberKey) {
+        if let Some(selections) = self.selections.remove(&key) {
+            self.watches.leave(key, &selections);
+        }
+    }
+
+    pub(super) fn watch(&mut self, selection: Arc<Selection>) -> Arc<Watch> {
+        self.watches.add(selection)
+    }
+
+    /// Sends those away whose rules read what a transaction changes: before it, so that nothing of it is told by what held until then.
+    pub(super) fn note_selections(&mut self, run: Run<'_>) {
+        if self.watches.is_empty() {
+            return;
+        }
+        let over = self.watches.concerned(run);
+        if over.is_empty() {
+            return;
+        }
+        // What came before is told before.
+        self.let_go();
+        let start = run.events[0].position;
+        let before = Position::new(start.epoch.0, start.offset.0 - 1);
+        for member in over.iter().flat_map(|selection| self.watches.members(selection)).collect::<Vec<_>>() {
+            self.send_one_away(member, before);
+        }
+    }
+
+    /// Ends one membership; its queue says after which position it has to go on by itself.
+    pub(super) fn send_member_away(&mut self, session: SessionKey, subscription: SubscriptionKey, after: Position) {
+        self.let_go();
+        self.send_one_away(member_key(session, subscription), after);
+    }
+
+    fn send_one_away(&mut self, member: MemberKey, before: Position) {
+        let Some((group, bucket)) = self.places.get(&member).copied() else { return };
+        let found = self.groups.get(group as usize).and_then(|group| group.bucket(bucket));
+        let queue = found.and_then(|bucket| bucket.members().find(|(key, _)| **key == member).map(|(_, q)| q.clone()));
+        // In a group that is parting, it will be told anyway, and of an earlier place.
+        let Some(queue) = queue else { return };
+        self.leave(SessionKey(u64::from(member.0[0]) << 32 | u64::from(member.0[1])), member.1);
+        if queue.push(member.1, ItemKind::Evicted(before)) == Pushed::First {
+            self.sent.first.push(queue);
+        }
     }
 
     /// Subscriptions, and how many different filters they have.
@@ -379,6 +436,9 @@ impl Index {
             // Whoever has left meanwhile is told nothing, even if it has joined another group since.
             if self.places.get(&member).is_some_and(|(of, _)| of == group) {
                 self.places.remove(&member);
+                if let Some(selections) = self.selections.remove(&member) {
+                    self.watches.leave(member, &selections);
+                }
                 queue.push(member.1, ItemKind::Evicted(before));
             }
             *left = left.saturating_sub(1);

@@ -121,6 +121,16 @@ impl Topic {
 
     /// Appends the groups that a change concerns.
     pub(super) fn find(&self, change: &RowChange, groups: &Slab<Group>, found: &mut Vec<(GroupKey, Seen)>) {
+        self.find_by(change, |key| groups.get(key as usize).map(|group| group.predicate.as_deref()), found);
+    }
+
+    /// The same for anything that has filters.
+    pub(super) fn find_by<'p>(
+        &self,
+        change: &RowChange,
+        predicate: impl Fn(GroupKey) -> Option<Option<&'p Predicate>>,
+        found: &mut Vec<(GroupKey, Seen)>,
+    ) {
         let old = row_before(change);
         let mut candidates = Vec::new();
         for facet in &self.facets {
@@ -131,8 +141,7 @@ impl Topic {
             candidates.dedup();
         }
         for key in candidates.iter().chain(&self.scanned) {
-            let group = groups.get(*key as usize);
-            if let Some(seen) = group.and_then(|group| seen_from(group.predicate.as_deref(), change, old.as_deref())) {
+            if let Some(seen) = predicate(*key).and_then(|predicate| seen_from(predicate, change, old.as_deref())) {
                 found.push((*key, seen));
             }
         }

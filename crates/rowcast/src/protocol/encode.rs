@@ -109,7 +109,8 @@ pub fn change_body(event: &Event, change: &RowChange, seen: Seen, projection: &P
     // Of the old row, its key is known: the new one's other columns are none of who follows the old one.
     let is_known = |column: &usize| seen.op != Op::Delete || change.old.is_some() || change.table.key.contains(column);
     row.write_json(&change.table, projection.columns.iter().copied().filter(is_known), &mut out);
-    if let (true, Some(old)) = (projection.old, &change.old) {
+    // A row that is new in the result was none of it before.
+    if let (true, Some(old)) = (projection.old && seen.op != Op::Insert, &change.old) {
         out.extend_from_slice(b",\"old\":");
         old.write_json(&change.table, projection.columns.iter().copied(), &mut out);
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::follow::Wish;
 use super::node::Node;
-use super::order::unknown_column;
+use super::order::find_column;
+use super::rights::{Rights, hidden};
 use crate::event::Table;
-use crate::filter::Predicate;
+use crate::filter::{Binding, Predicate};
 use crate::protocol::encode::Projection;
 use crate::protocol::{ColumnType, Problem};
 
@@ -19,18 +20,31 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    pub(super) fn new(wish: &Wish, table: Arc<Table>, node: &Node) -> Result<Self, Problem> {
+    /// Whether a client that was shown `before` can go on with it.
+    pub(super) fn shows_the_same(&self, before: &Self) -> bool {
+        self.predicate == before.predicate && self.projection.columns == before.projection.columns
+    }
+
+    pub(super) fn new(wish: &Wish, table: Arc<Table>, node: &Node, rights: &Rights) -> Result<Self, Problem> {
         let dialect = node.database.store.dialect();
-        let claims = serde_json::Map::new();
-        let predicate = match &wish.filter {
-            Some(filter) => Some(Arc::new(filter.bind(&table, dialect, &claims)?)),
-            None => None,
+        let readable = rights.columns.as_deref();
+        let rule = rights.predicate(&table, dialect)?;
+        let identity = wish.identity.lock().clone();
+        let binding = Binding { table: &table, dialect, claims: &identity.claims, readable, chosen: &[] };
+        let asked = wish.filter.as_ref().map(|filter| filter.bind_with(binding)).transpose()?;
+        let predicate = match (rule, asked) {
+            (Some(rule), Some(asked)) => Some(rule.and(asked)),
+            (one, None) | (None, one) => one,
         };
+        let predicate = predicate.map(Arc::new);
         let projection = match &wish.event {
             Some((event, wrapped)) => event.projection(&table, *wrapped)?,
-            None => projection(&table, wish.columns.as_deref(), wish.old)?,
+            None => projection(&table, wish.columns.as_deref(), wish.old, readable)?,
         };
-        let find = |name: &str| table.column(name).ok_or_else(|| unknown_column(name, &table));
+        if projection.columns.iter().any(|column| readable.is_some_and(|readable| !readable.contains(column))) {
+            return Err(hidden(&table.name));
+        }
+        let find = |name: &str| find_column(name, &table, readable);
         let deliver = wish.deliver.class(&table, &projection.columns, find)?.map(Arc::new);
         let projection = Arc::new(Projection { deliver, ..projection });
         Ok(Self { table, predicate, projection })
@@ -38,11 +52,16 @@ impl Bound {
 }
 
 /// The chosen columns of a table; all where none are named.
-pub fn projection(table: &Table, columns: Option<&[String]>, old: bool) -> Result<Projection, Problem> {
-    let find = |name: &String| table.column(name).ok_or_else(|| unknown_column(name, table));
+pub fn projection(
+    table: &Table,
+    columns: Option<&[String]>,
+    old: bool,
+    readable: Option<&[usize]>,
+) -> Result<Projection, Problem> {
+    let find = |name: &String| find_column(name, table, readable);
     let columns = match columns {
         Some(names) => names.iter().map(find).collect::<Result<_, _>>()?,
-        None => (0..table.columns.len()).collect(),
+        None => readable.map_or_else(|| (0..table.columns.len()).collect(), Into::into),
     };
     Ok(Projection { columns, old, named: None, deliver: None })
 }

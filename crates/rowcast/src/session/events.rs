@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::order::unknown_column;
+use super::order::find_column;
 use crate::event::{Op, Table, TableName};
 use crate::filter::Filter;
 use crate::protocol::encode::Projection;
@@ -85,7 +85,7 @@ impl EventName {
                 message: format!("the event `{}` is configured with a field that is none: {problem}", self.name),
                 ..problem
             };
-            table.column(name).ok_or_else(|| wrong(unknown_column(name, table)))
+            find_column(name, table, None).map_err(wrong)
         };
         let columns = match self.fields.is_empty() {
             true => (0..table.columns.len()).collect(),

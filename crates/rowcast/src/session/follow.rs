@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::access::{Act, allowed_event, on_channel};
 use super::bound::{Bound, head};
 use super::events::{EventName, HISTORY, HISTORY_MAX};
 use super::fold::pending;
@@ -17,8 +18,10 @@ use super::node::Node;
 use super::order::parse_order;
 use super::quota::Accounts;
 use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
+use super::rights::{NoRights, Rights, hidden, rules, to_read};
 use super::settle::Unsettled;
 use super::share::{Need, Next, Piece, Reader, Taken};
+use crate::auth::Identity;
 use crate::event::{Channel, Offset, Position, Table};
 use crate::filter::Filter;
 use crate::hub::{SubscriptionKey, now_ms};
@@ -41,6 +44,10 @@ const AWAY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Wish {
     pub(super) id: String,
+    /// Who asks.
+    pub(super) identity: Mutex<Arc<Identity>>,
+    /// What the client was shown last, so that it is known whether it can go on with that.
+    pub(super) shown: Mutex<Option<Bound>>,
     /// `id` as JSON.
     pub(super) id_json: Arc<str>,
     pub(super) channel: Channel,
@@ -74,6 +81,8 @@ pub(super) enum Start {
     Since(Position),
     /// After a position that the client has reached on this connection: nothing is said about it.
     Quietly(Position),
+    /// What was begun is of no use any more: the client is told to forget it.
+    Anew,
 }
 
 /// What the task has for its session.
@@ -128,7 +137,9 @@ pub(super) async fn follow(
 ) {
     let cursor = node.log.head();
     let pending = pending(&wish.deliver);
-    let follow = Follow { wish, bound: None, cursor, open: false, skip: None, bytes: 0, pending, unsure_until: None };
+    let rights = Arc::default();
+    let follow =
+        Follow { wish, rights, bound: None, cursor, open: false, skip: None, bytes: 0, pending, unsure_until: None };
     let mut way = Way { node, accounts, key, steps, follow, shown: false, again: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
@@ -163,7 +174,7 @@ impl Way {
         };
         loop {
             if let Some(Gap { reason, message, from, tx }) = gap.take() {
-                self.say_gap(reason, message).await?;
+                self.say_broken(reason, message).await?;
                 if let Err(problem) = self.again(from, tx).await? {
                     return Ok(Err(problem));
                 }
@@ -179,11 +190,20 @@ impl Way {
     /// The first leg. A gap is what the rest of the way begins with.
     async fn begin(&mut self, start: Start) -> Result<Result<Option<Gap>, Problem>, Gone> {
         let bound = match start {
-            Start::Quietly(_) => self.bind_again().await?,
-            Start::Fresh | Start::Since(_) => self.bind_to_catalog().await,
+            Start::Quietly(position) => self.bind_again(position).await?,
+            Start::Since(position) => self.bind_to_catalog(Some(position)).await,
+            Start::Fresh | Start::Anew => self.bind_to_catalog(None).await,
         };
-        if let Err(problem) = bound {
-            return Ok(Err(problem));
+        match (bound, start) {
+            (Ok(()), Start::Anew) => return Ok(Ok(Some(Gap::of_rights(self.beginning(), 0)))),
+            (Ok(()), _) => {}
+            (Err(NoRights::Refused(problem)), _) => return Ok(Err(problem)),
+            (Err(NoRights::Changed), Start::Quietly(position) | Start::Since(position)) => {
+                return Ok(Ok(Some(Gap::of_rights(position, 0))));
+            }
+            (Err(NoRights::Changed), Start::Fresh | Start::Anew) => {
+                return Ok(Ok(Some(Gap::of_rights(self.beginning(), 0))));
+            }
         }
         if let (Channel::Notify(name), Start::Fresh | Start::Since(_)) = (&self.follow.wish.channel, start)
             && let Err(problem) = want(&self.node, name).await
@@ -191,7 +211,7 @@ impl Way {
             return Ok(Err(problem));
         }
         match start {
-            Start::Fresh => Ok(self.fresh(self.anything()).await?.map(|()| None)),
+            Start::Fresh | Start::Anew => Ok(self.fresh(self.anything()).await?.map(|()| None)),
             Start::Quietly(position) => {
                 self.follow.set_cursor(&self.node, position).await;
                 self.follow.begin_unsure(self.node.log.head());
@@ -215,16 +235,31 @@ impl Way {
     /// Begins again after a gap: with what is newer than `from`, and contains the transaction `tx`.
     async fn again(&mut self, from: Position, tx: u64) -> Result<Result<(), Problem>, Gone> {
         self.again = true;
-        match self.bind_to_catalog().await {
+        let needs_rights = self.node.auth.is_some();
+        match self.bind_to_catalog(None).await.map_err(Problem::from) {
             Ok(()) => {}
-            Err(problem) if problem.code == Code::UnknownTable => return Ok(Ok(self.without_table(from).await?)),
+            Err(problem) if problem.code == Code::UnknownTable && !needs_rights => {
+                return Ok(Ok(self.without_table(from).await?));
+            }
             Err(problem) => return Ok(Err(problem)),
         }
         if self.follow.wish.snapshot.wanted() && self.follow.bound.is_some() {
             return self.fresh(Need { after: from, tx, shared: true }).await;
         }
+        // Rights may be known of a later moment only.
         self.begin_at(from);
+        if !self.covers(from).await {
+            self.begin_at(self.node.hub.between().await);
+        }
         Ok(Ok(self.say_subscribed(false).await?))
+    }
+
+    /// Whether what the client may see is known from a position on.
+    async fn covers(&mut self, position: Position) -> bool {
+        if self.rights_hold(position).await {
+            return true;
+        }
+        matches!(self.bind_to_catalog(Some(position)).await, Ok(()))
     }
 
     /// The table is gone: an empty result, until it is made again.
@@ -248,7 +283,11 @@ impl Way {
 
     /// Any snapshot will do.
     fn anything(&self) -> Need {
-        Need { after: Position { offset: Offset(0), ..self.follow.cursor }, tx: 0, shared: true }
+        Need { after: self.beginning(), tx: 0, shared: true }
+    }
+
+    fn beginning(&self) -> Position {
+        Position { offset: Offset(0), ..self.follow.cursor }
     }
 
     /// Snapshot, and the exact position that it stands for; or the head, where no snapshot is wanted.
@@ -262,37 +301,43 @@ impl Way {
                 Channel::Table(_) | Channel::Room(_) | Channel::Event(_) => self.node.hub.between().await,
             };
             self.begin_at(position);
+            if !self.covers(position).await {
+                let message = "what you may see changes faster than it can be found out";
+                return Ok(Err(Problem::new(Code::Unavailable, message).hint("try again in a moment")));
+            }
             return Ok(Ok(self.say_subscribed(false).await?));
         };
         let mut bound = bound;
         for _ in 0..5 {
             self.wait_for_rows().await;
             let (reason, message) = match self.snapshot(&bound, need).await? {
-                Ok(Taken { settled, mark }) => {
+                Ok(Taken { settled, mark }) if self.rights_hold(settled.position).await => {
                     self.begin_at(settled.position);
                     self.follow.skip = (!settled.is_clean()).then_some(Skip { mark, until: settled.until });
                     return Ok(Ok(self.say_subscribed(false).await?));
                 }
+                // The rows were allowed; what follows them has to be judged by what was allowed then.
+                Ok(_) => (None, "what you may see has changed while rows were read"),
                 Err(NoSnapshot::FellOut) => {
                     need.shared = false;
-                    (GapReason::Retention, "rows were taken too slowly to be shared with other clients")
+                    (Some(GapReason::Retention), "rows were taken too slowly to be shared with other clients")
                 }
                 Err(NoSnapshot::Refused(_)) if self.again => continue,
                 Err(NoSnapshot::Refused(problem)) => return Ok(Err(problem)),
                 Err(NoSnapshot::Unsettled(Unsettled::Store(StoreError::Altered(_)))) => {
-                    (GapReason::Schema, "the table was altered")
+                    (Some(GapReason::Schema), "the table was altered")
                 }
                 Err(NoSnapshot::Unsettled(Unsettled::Outrun)) => {
-                    (GapReason::Retention, "the log has moved on while rows were read")
+                    (Some(GapReason::Retention), "the log has moved on while rows were read")
                 }
                 Err(NoSnapshot::Unsettled(Unsettled::Store(error))) => return Ok(Err(store_problem(error))),
             };
             // The rows that the client has are not those of any position.
             if std::mem::take(&mut self.shown) {
-                self.say_gap(reason, message.to_owned()).await?;
+                self.say_broken(reason, message.to_owned()).await?;
             }
-            if let Err(problem) = self.bind_to_catalog().await {
-                return Ok(Err(problem));
+            if let Err(no) = self.bind_to_catalog(None).await {
+                return Ok(Err(no.into()));
             }
             bound = self.follow.bound.clone().unwrap_or(bound);
         }
@@ -302,7 +347,7 @@ impl Way {
 
     /// Sends the rows, and returns where they stand.
     async fn snapshot(&mut self, bound: &Bound, need: Need) -> Result<Result<Taken, NoSnapshot>, Gone> {
-        let select = match self.select(bound) {
+        let select = match self.select(bound, &self.follow.rights) {
             Ok(select) => select,
             Err(problem) => return Ok(Err(Unsettled::from(StoreError::Refused(problem.message)).into())),
         };
@@ -377,9 +422,10 @@ impl Way {
         Ok(())
     }
 
-    fn select(&self, bound: &Bound) -> Result<Select, Problem> {
+    fn select(&self, bound: &Bound, rights: &Rights) -> Result<Select, Problem> {
+        let readable = rights.columns.as_deref();
         let (order_by, mut limit) = self.follow.wish.snapshot.parts();
-        let mut order_by = order_by.map_or(Ok(Vec::new()), |text| parse_order(text, &bound.table))?;
+        let mut order_by = order_by.map_or(Ok(Vec::new()), |text| parse_order(text, &bound.table, readable))?;
         if self.follow.wish.event.is_some() {
             if limit.is_some_and(|limit| limit > HISTORY_MAX) {
                 let message = format!("the history of an event has at most {HISTORY_MAX} rows");
@@ -395,35 +441,91 @@ impl Way {
         Ok(Select { table, filter, order_by, limit, offset: 0 })
     }
 
-    async fn bind_to_catalog(&mut self) -> Result<(), Problem> {
-        if let Channel::Table(name) = &self.follow.wish.channel {
-            let table = self.node.database.store.table(name).await.map_err(store_problem)?;
-            let bound = Bound::new(&self.follow.wish, table, &self.node)?;
-            // A wrong order is said before anything is read.
-            self.select(&bound)?;
-            *self.follow.wish.known.lock() = Some(bound.table.clone());
-            self.follow.bound = Some(bound);
+    /// Finds out what the table is, and what may be seen of it as of a position; as of now, where none is given.
+    async fn bind_to_catalog(&mut self, at: Option<Position>) -> Result<(), NoRights> {
+        let identity = self.follow.wish.identity.lock().clone();
+        if let Some((event, _)) = &self.follow.wish.event {
+            allowed_event(&self.node, &identity, &event.name)?;
         }
+        let Channel::Table(name) = &self.follow.wish.channel else {
+            let sets = on_channel(&self.node, &identity, &self.follow.wish.channel, Act::Subscribe, at).await?;
+            self.follow.rights = Arc::new(Rights { sets, ..Rights::default() });
+            return Ok(());
+        };
+        let table = self.node.database.store.table(name).await.map_err(|error| self.no_table(error, &identity))?;
+        let rights = to_read(&self.node, &identity, &table, at).await?;
+        let bound = Bound::new(&self.follow.wish, table, &self.node, &rights)?;
+        // A wrong order is said before anything is read.
+        self.select(&bound, &rights)?;
+        *self.follow.wish.known.lock() = Some(bound.table.clone());
+        (self.follow.bound, self.follow.rights) = (Some(bound), rights);
         Ok(())
     }
 
-    /// Binds to the table as it was: what has become of it since stands in the log.
-    async fn bind_again(&mut self) -> Result<Result<(), Problem>, Gone> {
-        let known = self.follow.wish.known.lock().clone();
-        if let Some(table) = known {
-            let bound = Bound::new(&self.follow.wish, table, &self.node);
-            return Ok(bound.map(|bound| self.follow.bound = Some(bound)));
+    /// Whether a client may read a table that there is not is not told either.
+    fn no_table(&self, error: StoreError, identity: &Identity) -> Problem {
+        match error {
+            StoreError::UnknownTable(name) if rules(&self.node, identity).is_some() => hidden(&name),
+            error => store_problem(error),
         }
+    }
+
+    /// Whether the rights hold at a position, as far back as they are known.
+    async fn rights_hold(&mut self, position: Position) -> bool {
+        // What has been dispatched has been looked at by those who watch.
+        if !self.follow.rights.sets.is_empty() {
+            self.node.hub.reached(position).await;
+        }
+        for set in &self.follow.rights.sets {
+            if !set.covers(&self.node, position).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Binds to the table as it was: what has become of it since stands in the log.
+    async fn bind_again(&mut self, position: Position) -> Result<Result<(), NoRights>, Gone> {
         loop {
-            match self.bind_to_catalog().await {
-                Err(problem) if problem.code == Code::Unavailable => tokio::select! {
+            let known = self.follow.wish.known.lock().clone();
+            let bound = match known {
+                Some(table) => self.bind_as_known(table, position).await,
+                None => self.bind_to_catalog(Some(position)).await,
+            };
+            match bound {
+                Err(NoRights::Refused(problem)) if problem.code == Code::Unavailable => tokio::select! {
                     () = tokio::time::sleep(AWAY) => {}
                     () = self.steps.closed() => return Err(Gone),
                 },
                 // It was dropped while it was followed, and may be made again: the table is looked at when something is told of it.
-                Err(problem) if problem.code == Code::UnknownTable => return Ok(Ok(())),
+                Err(NoRights::Refused(problem)) if problem.code == Code::UnknownTable && self.node.auth.is_none() => {
+                    return Ok(Ok(()));
+                }
+                Ok(()) if !self.shows_the_same() => return Ok(Err(NoRights::Changed)),
                 other => return Ok(other),
             }
+        }
+    }
+
+    async fn bind_as_known(&mut self, table: Arc<Table>, position: Position) -> Result<(), NoRights> {
+        let identity = self.follow.wish.identity.lock().clone();
+        if let Some((event, _)) = &self.follow.wish.event {
+            allowed_event(&self.node, &identity, &event.name)?;
+        }
+        let rights = to_read(&self.node, &identity, &table, Some(position)).await?;
+        let bound = Bound::new(&self.follow.wish, table, &self.node, &rights)?;
+        (self.follow.bound, self.follow.rights) = (Some(bound), rights);
+        Ok(())
+    }
+
+    /// Whether the client may go on with what it was shown.
+    fn shows_the_same(&self) -> bool {
+        if self.follow.rights.filter.is_none() {
+            return true;
+        }
+        match (&self.follow.bound, &*self.follow.wish.shown.lock()) {
+            (Some(bound), Some(shown)) => bound.table != shown.table || bound.shows_the_same(shown),
+            _ => true,
         }
     }
 
@@ -467,11 +569,18 @@ impl Way {
         read
     }
 
-    async fn say_gap(&self, reason: GapReason, message: String) -> Result<(), Gone> {
-        self.say(&ServerMessage::Gap { id: self.follow.wish.id.clone(), reason, message }, None).await
+    /// What the client holds cannot be continued; without a reason: what it may see has changed.
+    async fn say_broken(&self, reason: Option<GapReason>, message: String) -> Result<(), Gone> {
+        let id = self.follow.wish.id.clone();
+        let message = match reason {
+            Some(reason) => ServerMessage::Gap { id, reason, message },
+            None => ServerMessage::Revoked { id, message },
+        };
+        self.say(&message, None).await
     }
 
     async fn say_subscribed(&self, resumed: bool) -> Result<(), Gone> {
+        *self.follow.wish.shown.lock() = self.follow.bound.clone().filter(|_| self.follow.rights.filter.is_some());
         let (columns, key) = self.follow.bound.as_ref().map(head).unzip();
         let (id, position) = (self.follow.wish.id.clone(), self.follow.cursor);
         let message = ServerMessage::Subscribed { id, position: position.to_string(), resumed, columns, key };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::chosen::Sets;
 use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
 use super::quota::{Accounts, Quotas, Shares};
@@ -123,6 +124,8 @@ pub struct Node {
     pub(super) sharing: Sharing,
     /// What the snapshots so far have shown of the log.
     pub(super) shown: Mutex<Option<Shown>>,
+    /// What rules read of other tables.
+    pub(super) sets: Sets,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
     /// Gives sessions their names.
@@ -181,6 +184,7 @@ impl Node {
             gates,
             sharing: Sharing::default(),
             shown: Mutex::default(),
+            sets: Sets::default(),
             sessions,
             next_session: AtomicU64::new(1),
             names: RandomState::new(),

@@ -5,12 +5,14 @@ use crate::protocol::{Code, Problem};
 use crate::store::OrderBy;
 
 /// Reads `time desc, "odd name", id asc` against a table's columns.
-pub fn parse_order(text: &str, table: &Table) -> Result<Vec<OrderBy>, Problem> {
+///
+/// `readable` are the columns that may be named; `None`: all.
+pub fn parse_order(text: &str, table: &Table, readable: Option<&[usize]>) -> Result<Vec<OrderBy>, Problem> {
     if text.len() > 1024 {
         return Err(wrong("`order_by` is longer than 1,024 bytes"));
     }
     let terms = terms(text).ok_or_else(|| wrong("`order_by` has a quote that is not closed"))?;
-    terms.iter().map(|term| parse_term(term, table)).collect()
+    terms.iter().map(|term| parse_term(term, table, readable)).collect()
 }
 
 /// Reads comma-separated names, in SQL's double quotes where a name has a comma or a quote: `time,"a,b"`.
@@ -44,7 +46,7 @@ fn terms(text: &str) -> Option<Vec<String>> {
     (!quoted).then_some(terms)
 }
 
-fn parse_term(term: &str, table: &Table) -> Result<OrderBy, Problem> {
+fn parse_term(term: &str, table: &Table, readable: Option<&[usize]>) -> Result<OrderBy, Problem> {
     let term = term.trim();
     let (name, rest) = match term.strip_prefix('"') {
         Some(quoted) => {
@@ -63,13 +65,21 @@ fn parse_term(term: &str, table: &Table) -> Result<OrderBy, Problem> {
             return Err(wrong(format!("`order_by` has `{other}` after a column, where only asc or desc may stand")));
         }
     };
-    let column = table.column(&name).ok_or_else(|| unknown_column(&name, table))?;
+    let column = find_column(&name, table, readable)?;
     Ok(OrderBy { column, descending })
 }
 
-/// The error for a name that is no column of the table.
-pub fn unknown_column(name: &str, table: &Table) -> Problem {
-    let names: Vec<&str> = table.columns.iter().map(|c| &*c.name).collect();
+/// A column that may be named.
+pub fn find_column(name: &str, table: &Table, readable: Option<&[usize]>) -> Result<usize, Problem> {
+    let found = table.column(name).filter(|column| readable.is_none_or(|readable| readable.contains(column)));
+    found.ok_or_else(|| unknown_column(name, table, readable))
+}
+
+/// The error for a name that is no column of the table, or none that may be named.
+pub fn unknown_column(name: &str, table: &Table, readable: Option<&[usize]>) -> Problem {
+    let is_readable = |column: &usize| readable.is_none_or(|readable| readable.contains(column));
+    let columns = (0..table.columns.len()).filter(is_readable);
+    let names: Vec<&str> = columns.map(|column| &*table.columns[column].name).collect();
     let name: String = name.chars().take(64).collect();
     Problem::new(Code::UnknownColumn, format!("table `{}` has no column `{name}`", table.name))
         .hint(format!("its columns are {}", names.join(", ")))
@@ -87,8 +97,15 @@ mod tests {
 
     #[test]
     fn reads_plain_and_quoted_columns() {
-        let order = parse_order(r#" "odd, ""one""" DESC , id"#, &table()).expect("an order");
+        let order = parse_order(r#" "odd, ""one""" DESC , id"#, &table(), None).expect("an order");
         assert_eq!(order, [OrderBy { column: 1, descending: true }, OrderBy { column: 0, descending: false }]);
+    }
+
+    #[test]
+    fn a_column_that_may_not_be_read_is_none() {
+        let problem = parse_order("id", &table(), Some(&[1])).expect_err("hidden");
+        assert!(problem.message.contains("no column `id`"), "{problem:?}");
+        assert!(problem.hint.is_some_and(|hint| !hint.contains("id,")), "and is not named");
     }
 
     #[test]
@@ -102,7 +119,7 @@ mod tests {
     fn says_what_is_wrong() {
         for (text, part) in [("x", "no column `x`"), ("id up", "`up`"), ("\"id", "not closed"), ("id,", "no column ``")]
         {
-            let problem = parse_order(text, &table()).expect_err(text);
+            let problem = parse_order(text, &table(), None).expect_err(text);
             assert!(problem.message.contains(part), "{problem:?}");
         }
     }

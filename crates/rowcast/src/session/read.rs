@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bound::Bound;
+use super::chosen::before;
 use super::follow::{BYTES_MAX, EVENTS_MAX, PIECE_BYTES, Wish};
 use super::node::Node;
+use super::rights::Rights;
 use crate::event::{Body, Channel, Event, Mark, Offset, Position, ResetCause, Table, TableName};
 use crate::hub::conflate::Conflated;
 use crate::hub::{Interest, Run, commit, is_open, read_piece, seen, stands_alone, transactions};
@@ -21,6 +23,8 @@ pub(super) type Frame = (Option<Position>, Bytes);
 #[derive(Debug)]
 pub(super) struct Follow {
     pub(super) wish: Arc<Wish>,
+    /// What decides about it.
+    pub(super) rights: Arc<Rights>,
     /// `None` for a room, and for a table that is not there at the moment.
     pub(super) bound: Option<Bound>,
     /// Everything up to here has been sent.
@@ -55,13 +59,21 @@ impl Skip {
 /// Why what the client holds cannot be continued.
 #[derive(Debug)]
 pub(super) struct Gap {
-    pub(super) reason: GapReason,
+    /// `None`: what may be seen has changed.
+    pub(super) reason: Option<GapReason>,
     /// For people.
     pub(super) message: String,
     /// Where one goes on who wants no snapshot.
     pub(super) from: Position,
     /// The transaction that a fresh snapshot must contain; 0 where there is none.
     pub(super) tx: u64,
+}
+
+impl Gap {
+    /// What may be seen changes with the transaction `tx`, which comes after `from`.
+    pub(super) fn of_rights(from: Position, tx: u64) -> Self {
+        Self { reason: None, message: "what you may see has changed".into(), from, tx }
+    }
 }
 
 /// Why reading the log stopped short.
@@ -88,6 +100,7 @@ impl Follow {
             projection: self.bound.as_ref().map_or_else(empty, |bound| bound.projection.clone()),
             wire: wish.live,
             id: wish.id_json.clone(),
+            selections: self.rights.selections(),
         };
         (interest, self.open)
     }
@@ -134,6 +147,10 @@ impl Follow {
     }
 
     fn take(&mut self, run: Run<'_>, node: &Node, frames: &mut Vec<Frame>) -> Result<(), Broken> {
+        if self.rights.end_with(run) {
+            let first = &run.events[0];
+            return Err(Broken::Gap(Gap::of_rights(before(first.position), first.change.tx)));
+        }
         if self.skip.as_ref().is_some_and(|skip| skip.covers(&run.events[0])) {
             return Ok(());
         }
@@ -151,7 +168,12 @@ impl Follow {
             ResetCause::Missed => GapReason::Source,
         };
         self.cursor = Position { offset: Offset(event.position.offset.0 - 1), ..event.position };
-        Err(Broken::Gap(Gap { reason: gap, message: reason.to_string(), from: event.position, tx: event.change.tx }))
+        Err(Broken::Gap(Gap {
+            reason: Some(gap),
+            message: reason.to_string(),
+            from: event.position,
+            tx: event.change.tx,
+        }))
     }
 
     fn is_reset(&self, event: &Event) -> bool {
@@ -226,11 +248,13 @@ impl Follow {
             None => {
                 let before = Position { offset: Offset(at.offset.0 - 1), ..at };
                 let message = "the table was made again".into();
-                return Err(Broken::Gap(Gap { reason: GapReason::Schema, message, from: before, tx: 0 }));
+                return Err(Broken::Gap(Gap { reason: Some(GapReason::Schema), message, from: before, tx: 0 }));
             }
             Some(bound) if Arc::ptr_eq(&bound.table, table) => {}
             Some(bound) if bound.table == *table => bound.table = table.clone(),
-            Some(bound) => *bound = Bound::new(&self.wish, table.clone(), node).map_err(Broken::Failed)?,
+            Some(bound) => {
+                *bound = Bound::new(&self.wish, table.clone(), node, &self.rights).map_err(Broken::Failed)?;
+            }
         }
         Ok(self.bound.as_ref().expect("was there a moment ago"))
     }
@@ -250,11 +274,11 @@ pub(super) fn broken(error: ReadError, asked: Position, node: &Node) -> Broken {
         }
         ReadError::Gap { .. } if asked.epoch != oldest.epoch => {
             let message = format!("the log began anew; position {asked} is of an earlier one");
-            Broken::Gap(Gap { reason: GapReason::Epoch, message, from: oldest, tx: 0 })
+            Broken::Gap(Gap { reason: Some(GapReason::Epoch), message, from: oldest, tx: 0 })
         }
         ReadError::Gap { asked, oldest, head } => {
             let message = format!("position {asked} is not in the log, which goes from {oldest} to {head}");
-            Broken::Gap(Gap { reason: GapReason::Retention, message, from: oldest, tx: 0 })
+            Broken::Gap(Gap { reason: Some(GapReason::Retention), message, from: oldest, tx: 0 })
         }
     }
 }

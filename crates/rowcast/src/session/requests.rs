@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::access::{known, may_publish};
 use super::channel;
 use super::node::Node;
 use serde_json::value::RawValue;
@@ -21,6 +22,7 @@ pub async fn publish_message(
     json: &str,
     ephemeral: bool,
 ) -> Result<Option<Position>, Problem> {
+    known(identity)?;
     let channel = channel::named(node, identity, channel)?;
     let Channel::Room(_) = channel else {
         let problem =
@@ -30,6 +32,7 @@ pub async fn publish_message(
     if event.is_empty() || event.len() > 128 {
         return Err(Problem::new(Code::BadMessage, "`event` has 1 to 128 bytes"));
     }
+    may_publish(node, identity, &channel).await?;
     let message = Message { channel, event: event.into(), json: json.into() };
     if ephemeral {
         node.log.send_ephemeral(message);
@@ -42,6 +45,7 @@ pub async fn publish_message(
 
 /// Sends a NOTIFY as the gateway's own user of the database.
 pub async fn notify(node: &Node, identity: &Identity, channel: &str, payload: &str) -> Result<(), Problem> {
+    may_publish(node, identity, &Channel::Notify(channel.into())).await?;
     let Some(ears) = &node.database.ears else {
         return Err(Problem::new(Code::BadChannel, "the database has no NOTIFY channels: they are PostgreSQL's"));
     };

@@ -18,11 +18,13 @@ use super::reply::Refusal;
 use super::toll::{Lines, Payer};
 use super::{Doors, POSITION};
 use crate::event::Table;
-use crate::filter::{Filter, Predicate};
 use crate::ingest::{Asked, Format};
 use crate::protocol::{Code, Problem};
+use crate::session::access::known;
 use crate::session::requests::{failure_problem, publish_message};
-use crate::session::{Begun, Node, history, parse_names, parse_order, projection, store_problem, unknown_column};
+use crate::session::{
+    Begun, Question, described, find_column, history, parse_names, parse_order, projection, question, store_problem,
+};
 use crate::store::{Select, SeriesQuery};
 
 /// The most buckets of a series.
@@ -35,13 +37,16 @@ const ROWS: u64 = 1_000;
 type Answer = Result<Response, Refusal>;
 
 /// `GET /v1/tables`
-pub(super) async fn tables(State(doors): State<Doors>) -> Answer {
+pub(super) async fn tables(State(doors): State<Doors>, Caller(identity): Caller) -> Answer {
+    known(&identity)?;
+    let node = &doors.node;
     let tables = doors.node.database.store.tables().await.map_err(store_problem)?;
-    Ok(Json(tables.iter().map(|table| describe(table)).collect::<Vec<_>>()).into_response())
+    let readable = |table: &Arc<Table>| Some(describe(table, &described(node, &identity, table)?));
+    Ok(Json(tables.iter().filter_map(readable).collect::<Vec<_>>()).into_response())
 }
 
-fn describe(table: &Table) -> JsonValue {
-    let columns = table.columns.iter().map(|c| json!({ "name": *c.name, "type": *c.declared }));
+fn describe(table: &Table, columns: &[usize]) -> JsonValue {
+    let columns = columns.iter().map(|&i| &table.columns[i]).map(|c| json!({ "name": *c.name, "type": *c.declared }));
     let key = table.key.iter().map(|&i| json!(*table.columns[i].name));
     json!({
         "name": table.name.to_string(),
@@ -66,21 +71,24 @@ pub(super) struct Rows {
 pub(super) async fn rows(
     State(doors): State<Doors>,
     payer: Payer,
+    Caller(identity): Caller,
     name: Result<Path<String>, PathRejection>,
     query: Result<Query<Rows>, QueryRejection>,
 ) -> Answer {
     let (node, Query(query)) = (&doors.node, query?);
-    let table = find_table(node, name).await?;
+    let asked = question(node, &identity, &table_name(name)?, query.filter.as_deref()).await?;
+    let Question { table, predicate, readable } = asked;
+    let readable = readable.as_deref();
     let rows_max = node.limits.rows_max;
     if query.limit.is_some_and(|limit| limit > rows_max) {
         let problem = Problem::new(Code::TooLarge, format!("`limit` is at most {rows_max}"));
         return Err(problem.hint("page through the table with `offset`, or by key in `where`").into());
     }
     let columns = query.columns.as_deref().map(parse_names).transpose()?;
-    let projection = projection(&table, columns.as_deref(), false)?;
+    let projection = projection(&table, columns.as_deref(), false, readable)?;
     let select = Select {
-        filter: predicate(node, &table, query.filter.as_deref())?,
-        order_by: query.order_by.map_or(Ok(Vec::new()), |text| parse_order(&text, &table))?,
+        filter: predicate,
+        order_by: query.order_by.map_or(Ok(Vec::new()), |text| parse_order(&text, &table, readable))?,
         limit: Some(query.limit.unwrap_or(ROWS)),
         offset: query.offset,
         table: table.clone(),
@@ -128,12 +136,13 @@ fn default_buckets() -> u32 {
 pub(super) async fn series(
     State(doors): State<Doors>,
     payer: Payer,
+    Caller(identity): Caller,
     name: Result<Path<String>, PathRejection>,
     query: Result<Query<SeriesWish>, QueryRejection>,
 ) -> Answer {
     let (node, Query(query)) = (&doors.node, query?);
-    let table = find_table(node, name).await?;
-    let query = series_query(node, table, query)?;
+    let asked = question(node, &identity, &table_name(name)?, query.filter.as_deref()).await?;
+    let query = series_query(asked, query)?;
     payer.may_read_rows()?;
     let _permit = node.snapshot_permit().await?;
     let (history, settled) = history(node, query).await.map_err(Problem::from)?;
@@ -143,8 +152,9 @@ pub(super) async fn series(
     Ok(Json(answer).into_response())
 }
 
-fn series_query(node: &Node, table: Arc<Table>, wish: SeriesWish) -> Result<SeriesQuery, Problem> {
-    let find = |name: &str| table.column(name.trim()).ok_or_else(|| unknown_column(name.trim(), &table));
+fn series_query(asked: Question, wish: SeriesWish) -> Result<SeriesQuery, Problem> {
+    let Question { table, predicate, readable } = asked;
+    let find = |name: &str| find_column(name.trim(), &table, readable.as_deref());
     if !(1..=BUCKETS_MAX).contains(&wish.buckets) {
         return Err(Problem::new(Code::BadMessage, format!("`buckets` is 1 to {BUCKETS_MAX}")));
     }
@@ -158,7 +168,7 @@ fn series_query(node: &Node, table: Arc<Table>, wish: SeriesWish) -> Result<Seri
         values: parse_names(&wish.value)?.iter().map(|name| find(name)).collect::<Result<_, _>>()?,
         group_by: wish.group_by.as_deref().filter(|name| !name.is_empty()).map(find).transpose()?,
         groups_max: GROUPS_MAX,
-        filter: predicate(node, &table, wish.filter.as_deref())?,
+        filter: predicate,
         from: wish.from,
         to: wish.to,
         buckets: wish.buckets,
@@ -272,14 +282,4 @@ pub(super) async fn status(State(doors): State<Doors>) -> Response {
 fn table_name(name: Result<Path<String>, PathRejection>) -> Result<crate::event::TableName, Problem> {
     let Path(name) = name.map_err(|rejection| Problem::new(Code::BadMessage, rejection.body_text()))?;
     Ok(name.parse()?)
-}
-
-async fn find_table(node: &Node, name: Result<Path<String>, PathRejection>) -> Result<Arc<Table>, Problem> {
-    node.database.store.table(&table_name(name)?).await.map_err(store_problem)
-}
-
-fn predicate(node: &Node, table: &Table, text: Option<&str>) -> Result<Option<Arc<Predicate>>, Problem> {
-    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
-    let dialect = node.database.store.dialect();
-    Ok(Some(Arc::new(Filter::parse(text)?.bind(table, dialect, &serde_json::Map::new())?)))
 }

@@ -56,6 +56,7 @@ impl World {
     fn join_as(&self, session: u64, filter: Option<&str>, id: &str) -> Arc<Queue> {
         let bind = |text: &str| Filter::parse(text)?.bind(&self.table, Dialect::Sqlite, &serde_json::Map::new());
         let interest = Interest {
+            selections: [].into(),
             channel: Channel::Table(self.table.name.clone()),
             table: Some(self.table.clone()),
             predicate: filter.map(|text| Arc::new(bind(text).expect("a filter"))),
@@ -76,6 +77,7 @@ impl World {
 
     fn listen(&self, session: u64, room: &str) -> Arc<Queue> {
         let interest = Interest {
+            selections: [].into(),
             channel: Channel::Room(room.into()),
             table: None,
             predicate: None,

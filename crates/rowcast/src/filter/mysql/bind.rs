@@ -10,6 +10,7 @@ use super::constant::Constant;
 use super::datum::By;
 use super::input::Said;
 use super::{Membership, Test};
+use crate::event;
 use crate::mysql::Kind;
 
 /// What a test means for MySQL.
@@ -86,6 +87,7 @@ impl Binder<'_, '_> {
                 Named::Claim(value) => What::Said(Said::claim(value)),
                 Named::Claims(list) => return Ok(Bound::List(list.iter().map(Said::claim).collect())),
             },
+            ExprKind::Values(list) => return Ok(Bound::List(list.iter().map(Said::claim).collect())),
             ExprKind::Json { column, path, as_sql } => What::Column(self.element(expr.span, column, path, *as_sql)?),
             _ => return Err(FilterError::at(expr.span, "a condition cannot be compared with something else")),
         };
@@ -291,6 +293,21 @@ fn both(left: &Column, right: &Column) -> Option<By> {
         (Kind::Inet6, Kind::Inet6) | (Kind::Inet4, Kind::Inet4) => Some(By::Inet),
         _ => None,
     }
+}
+
+fn column(column: &event::Column) -> Column {
+    let kind = Kind::of(&column.declared);
+    Column { index: 0, name: (&*column.name).into(), declared: (&*column.declared).into(), kind, path: None }
+}
+
+/// Whether two columns are compared as one of them with the other's values.
+pub(in super::super) fn comparable(one: &event::Column, other: &event::Column) -> bool {
+    one.declared == other.declared || both(&column(one), &column(other)).is_some()
+}
+
+/// Whether it is compared byte by byte.
+pub(in super::super) fn is_text(of: &event::Column) -> bool {
+    column(of).is_text()
 }
 
 /// The one of two constants that is no text gives its type to the other.

@@ -11,6 +11,7 @@ use super::input::Said;
 use super::kind::Kind;
 use super::path::Path;
 use super::{Column, Membership, Test};
+use crate::event;
 
 /// What a test means for PostgreSQL.
 pub(in super::super) fn bind(names: &mut Names<'_>, expr: &Expr) -> Result<Condition, FilterError> {
@@ -86,6 +87,7 @@ impl Binder<'_, '_> {
                 Named::Claim(value) => What::Said(Said::claim(value)),
                 Named::Claims(list) => return Ok(Bound::List(list.iter().map(Said::claim).collect())),
             },
+            ExprKind::Values(list) => return Ok(Bound::List(list.iter().map(Said::claim).collect())),
             ExprKind::Json { column, path, as_sql } => What::Column(self.element(column, path, *as_sql)?),
             _ => return Err(FilterError::at(expr.span, "a condition cannot be compared with something else")),
         };
@@ -265,6 +267,16 @@ fn both(left: &Kind, right: &Kind) -> Option<By> {
         (Kind::Bytea, Kind::Bytea) => Some(By::Bytes),
         _ => None,
     }
+}
+
+/// Whether two columns are compared as one of them with the other's values.
+pub(in super::super) fn comparable(one: &event::Column, other: &event::Column) -> bool {
+    one.declared == other.declared || both(&Kind::of(&one.declared), &Kind::of(&other.declared)).is_some()
+}
+
+/// Whether it is compared byte by byte.
+pub(in super::super) fn is_text(column: &event::Column) -> bool {
+    Kind::of(&column.declared).is_text()
 }
 
 /// The one of two constants that has a type gives it to the other.

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::number;
 use super::scalar::{Constant, Scalar};
+use crate::event::Column;
 
 /// What a column prefers to hold. INTEGER, REAL and NUMERIC compare alike and are one here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,6 +138,11 @@ pub(super) fn truth(value: &Scalar<'_>) -> Option<bool> {
         Scalar::Text(text) => Some(number::read(text).value != 0.0),
         Scalar::Blob(bytes) => Some(number::read(bytes).value != 0.0),
     }
+}
+
+/// Whether two columns are compared as one of them with the other's values.
+pub(in super::super) fn comparable(one: &Column, other: &Column) -> bool {
+    Affinity::of(&one.declared) == Affinity::of(&other.declared)
 }
 
 #[cfg(test)]

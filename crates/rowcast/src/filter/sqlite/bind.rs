@@ -93,6 +93,7 @@ impl Binder<'_, '_> {
                 Named::Claim(value) => Operand::Constant(claim(value)),
                 Named::Claims(list) => return Ok(Bound::List(list.iter().map(claim).collect())),
             },
+            Kind::Values(list) => return Ok(Bound::List(list.iter().map(claim).collect())),
             Kind::Json { column, path, as_sql } => {
                 let column = self.column(self.names.json_column(column)?);
                 Operand::Json(Element { column, path: path.clone(), as_sql: *as_sql }.into())

@@ -172,6 +172,7 @@ fn check(pools: &'static [Pool], dialect: Dialect, texts: &[(String, bool)], cha
             continue;
         }
         let interest = Interest {
+            selections: [].into(),
             channel: topic.channel.clone(),
             table: Some(table.clone()),
             predicate: Some(predicate.clone()),
