@@ -3,6 +3,7 @@
 //! Reads tokens and rules. Leaves where a token stands in a request to `transport`, and what becomes of a subscription to `session`.
 
 mod algorithm;
+mod host;
 mod identity;
 mod key;
 mod key_set;
@@ -13,6 +14,7 @@ mod strict;
 mod token;
 
 pub use algorithm::Algorithm;
+pub use host::tenant_of_host;
 pub use identity::{Identity, Standing};
 pub use key::{Key, KeyError};
 pub use key_set::KeySetSettings;

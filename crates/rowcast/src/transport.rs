@@ -90,11 +90,11 @@ pub fn router(doors: Doors, open: &[Door]) -> Router {
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(cors(&doors.origins));
     // Outside of the layers: Engine.IO has CORS headers and errors of its own.
-    let socketio = doors
-        .socketio
-        .as_ref()
-        .filter(|_| is_open(Door::SocketIo))
-        .map(|io| socketio::routes(io, &doors).layer(from_fn_with_state(doors.clone(), caller::arrive)));
+    let socketio = doors.socketio.as_ref().filter(|_| is_open(Door::SocketIo)).map(|io| {
+        socketio::routes(io, &doors)
+            .layer(from_fn_with_state(doors.clone(), toll::admit))
+            .layer(from_fn_with_state(doors.clone(), caller::arrive))
+    });
     let router = match socketio {
         Some(routes) => router.merge(routes),
         None => router,

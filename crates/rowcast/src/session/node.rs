@@ -206,7 +206,7 @@ impl Node {
             let problem = Problem::new(Code::Unavailable, "the server stops").retry_after(self.away());
             return Err(problem.hint("reconnect in a moment, and resume"));
         }
-        let shares = accounts.map(|accounts| Shares::take(accounts, away)).transpose()?;
+        let shares = accounts.map(Shares::take).transpose()?;
         if sessions.len() >= self.limits.connections {
             refused("connections");
             let message = format!("this node has its {} connections; try again later", self.limits.connections);

@@ -56,7 +56,7 @@ impl Session {
         }
         // Given back first: its own connection is not to be in its way.
         self.shares = None;
-        self.shares = accounts.map(|accounts| Shares::take(accounts, super::node::away)).transpose()?;
+        self.shares = accounts.map(Shares::take).transpose()?;
         Ok(())
     }
 }

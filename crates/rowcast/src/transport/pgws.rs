@@ -38,14 +38,15 @@ pub struct Pgws {
 
 impl Default for Pgws {
     fn default() -> Self {
-        let audiences = Audiences::These(vec!["default".into()]);
-        Self { path: "/ws".into(), channels: vec!["pgws".into()], audiences }
+        Self { path: "/ws".into(), channels: vec!["pgws".into()], audiences: Audiences::Auto }
     }
 }
 
 /// How it is decided, when a socket connects, whose messages it sees. The client has no say in it.
 #[derive(Clone)]
 pub enum Audiences {
+    /// Each socket is of its client's tenant; of `default`, where there are no tenants.
+    Auto,
     /// Each socket is of its client's tenant, as its token has it.
     Tenant,
     /// All sockets are of these.
@@ -64,6 +65,7 @@ pub type Decide = Arc<dyn Fn(&Parts) -> Option<Vec<String>> + Send + Sync>;
 impl fmt::Debug for Audiences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("Auto"),
             Self::Tenant => f.write_str("Tenant"),
             Self::These(audiences) => f.debug_tuple("These").field(audiences).finish(),
             Self::Header(name) => f.debug_tuple("Header").field(name).finish(),
@@ -74,9 +76,12 @@ impl fmt::Debug for Audiences {
 }
 
 impl Audiences {
-    fn of(&self, request: &Parts, identity: &Identity) -> Option<Vec<String>> {
+    /// `tenants` is whether there are any.
+    fn of(&self, request: &Parts, identity: &Identity, tenants: bool) -> Option<Vec<String>> {
         match self {
-            Self::Tenant => (!identity.tenant.is_empty()).then(|| vec![identity.tenant.to_string()]),
+            // A tenant may be called `default`.
+            Self::Auto if !tenants => Some(vec!["default".into()]),
+            Self::Tenant | Self::Auto => (!identity.tenant.is_empty()).then(|| vec![identity.tenant.to_string()]),
             Self::These(audiences) => Some(audiences.clone()),
             Self::Header(name) => {
                 let mut values = request.headers.get_all(name).iter().map(|value| value.to_str().ok()).peekable();
@@ -132,7 +137,8 @@ async fn upgrade(
     request: Parts,
     upgrade: Result<socket::Upgrade, socket::NoUpgrade>,
 ) -> Result<Response, Refusal> {
-    let Some(audiences) = door.settings.audiences.of(&request, &identity) else {
+    let tenants = door.doors.node.auth.as_ref().is_some_and(|auth| auth.tokens.have_tenants());
+    let Some(audiences) = door.settings.audiences.of(&request, &identity, tenants) else {
         let problem = Problem::new(Code::ChannelNotAllowed, "the request does not say whose messages it may see");
         return Err(Refusal(problem.hint("docs/drop-ins.md tells how a socket's audiences are decided")));
     };
@@ -238,11 +244,10 @@ mod tests {
         check(&cookie, &[("cookie", "tenants=a")], None);
         check(&Audiences::These(vec!["default".into()]), &[], Some(&["default"]));
         check(&Audiences::Tenant, &[("x-tenants", "a"), ("cookie", "tenant=a")], Some(&["acme"]));
-        assert_eq!(
-            Audiences::Tenant
-                .of(&Request::get("/ws").body(()).expect("a request").into_parts().0, &Identity::anonymous()),
-            None
-        );
+        check(&Audiences::Auto, &[], Some(&["acme"]));
+        let (parts, ()) = Request::get("/ws").body(()).expect("a request").into_parts();
+        assert_eq!(Audiences::Auto.of(&parts, &Identity::anonymous(), true), None);
+        assert_eq!(Audiences::Auto.of(&parts, &Identity::anonymous(), false), Some(vec!["default".to_owned()]));
         let decide: Decide = Arc::new(|parts| (parts.uri.path() == "/ws").then(|| vec!["own".into()]));
         check(&Audiences::Decided(decide), &[], Some(&["own"]));
     }

@@ -15,8 +15,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 
-use super::caller::Caller;
+use super::caller::{Arrival, Caller};
 use super::{Doors, influx, reply::Refusal};
+use crate::auth::Identity;
 use crate::ingest::Format;
 use crate::protocol::Problem;
 use crate::session::quota::Accounts;
@@ -99,6 +100,21 @@ pub(super) async fn collect(State(doors): State<Doors>, mut request: Request, ne
         };
     }
     next.run(request.map(|body| paced(body, accounts))).await
+}
+
+/// Lets a Socket.IO client in for whom there is room; whoever has a session has been let in.
+pub(super) async fn admit(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+    let is_new = !request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("sid=")));
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let identity = match request.extensions().get() {
+        Some(Arrival(Ok(identity))) => identity.clone(),
+        Some(Arrival(Err(_))) | None => Identity::unknown(),
+    };
+    let accounts = doors.node.quotas.accounts(&identity, address).filter(|_| is_new);
+    match accounts.map_or(Ok(()), |accounts| accounts.has_room()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => Refusal(problem).into_response(),
+    }
 }
 
 /// A body that is read no faster than its sender may send. One that fits into what it may send at once does not wait.

@@ -9,6 +9,7 @@ use super::tally::{Reason, Tally};
 use crate::hub::Closing;
 use crate::protocol::{Code, Problem};
 use crate::session::bucket::Bucket;
+use crate::session::node::away;
 
 /// Who goes on with so many times what it may send, beside what it may send, is closed.
 const PATIENCE: f64 = 9.0;
@@ -126,6 +127,23 @@ impl Accounts {
         Ok(())
     }
 
+    /// Whether one more would be let in just now.
+    pub fn has_room(&self) -> Result<(), Problem> {
+        let full = |account: &&Account| {
+            let limit = account.allowance.connections;
+            limit.is_some_and(|limit| account.connections.load(Ordering::Acquire) >= limit)
+        };
+        self.each().find(full).map_or(Ok(()), |account| Err(self.no_room(account, away())))
+    }
+
+    fn no_room(&self, account: &Account, away: Duration) -> Problem {
+        self.refused(Reason::Connections);
+        let limit = account.allowance.connections.unwrap_or_default();
+        let message = format!("this {} has its {limit} connections", account.whose);
+        let problem = Problem::new(Code::TooManyConnections, message).hint("close one of them first");
+        problem.retry_after(away).of_caller()
+    }
+
     /// A subscription more.
     pub(in crate::session) fn subscribe(self: &Arc<Self>) -> Result<Place, Problem> {
         let taken = self.take(|account| &account.subscriptions, |account| account.allowance.subscriptions);
@@ -181,17 +199,10 @@ pub(in crate::session) struct Shares {
 
 impl Shares {
     /// One connection more.
-    pub(in crate::session) fn take(
-        accounts: Arc<Accounts>,
-        away: impl FnOnce() -> Duration,
-    ) -> Result<Box<Self>, Problem> {
+    pub(in crate::session) fn take(accounts: Arc<Accounts>) -> Result<Box<Self>, Problem> {
         let taken = accounts.take(|account| &account.connections, |account| account.allowance.connections);
         if let Err(account) = taken {
-            accounts.refused(Reason::Connections);
-            let limit = account.allowance.connections.unwrap_or_default();
-            let message = format!("this {} has its {limit} connections", account.whose);
-            let problem = Problem::new(Code::TooManyConnections, message).hint("close one of them first");
-            return Err(problem.retry_after(away()).of_caller());
+            return Err(accounts.no_room(account, away()));
         }
         if let Some(tally) = accounts.tally() {
             tally.connections.fetch_add(1, Ordering::Relaxed);

@@ -139,7 +139,7 @@ fn check(acts: Vec<Act>) -> Result<(), TestCaseError> {
                 let payers = model.payers(tenant, user, network(address));
                 let expected = model.all(&payers, |purse| Some(purse.connections) != purse.allowance.connections);
                 let accounts = quotas.accounts(&someone(tenant, user), Some(address)).expect("addresses have a limit");
-                let taken = Shares::take(accounts, || TICK);
+                let taken = Shares::take(accounts);
                 prop_assert_eq!(taken.is_ok(), expected, "{:?}", model.0);
                 match taken {
                     Ok(shares) => {
@@ -147,7 +147,7 @@ fn check(acts: Vec<Act>) -> Result<(), TestCaseError> {
                         clients.push(Client { shares, places: Vec::new(), payers });
                     }
                     Err(problem) => {
-                        prop_assert_eq!((problem.code, problem.retry_ms), (Code::TooManyConnections, Some(125)))
+                        prop_assert_eq!((problem.code, problem.retry_ms.is_some()), (Code::TooManyConnections, true))
                     }
                 }
             }
@@ -240,7 +240,7 @@ fn who_sends_ten_times_as_much_is_closed_and_who_sends_a_bit_too_much_is_not() {
     let allowance = Allowance { messages: Some(Rate { per_second: 10.0, burst: 20.0 }), ..Allowance::default() };
     let closed_after = |per_second: u32| {
         let (_quotas, accounts) = one(allowance);
-        let mut shares = Shares::take(accounts, || TICK).expect("room");
+        let mut shares = Shares::take(accounts).expect("room");
         let start = Instant::now() + Duration::from_secs(1);
         (0..60 * per_second).find(|n| {
             let at = start + Duration::from_secs(1) * *n / per_second;
@@ -255,8 +255,7 @@ fn who_sends_ten_times_as_much_is_closed_and_who_sends_a_bit_too_much_is_not() {
 #[test]
 fn a_user_of_another_tenant_is_another_user() {
     let (quotas, _) = one(Allowance { connections: Some(1), ..Allowance::default() });
-    let connect =
-        |tenant| Shares::take(quotas.accounts(&someone(tenant, Some("ann")), None).expect("counted"), || TICK);
+    let connect = |tenant| Shares::take(quotas.accounts(&someone(tenant, Some("ann")), None).expect("counted"));
     let first = connect("acme").expect("room");
     let problem = connect("acme").expect_err("one already");
     assert_eq!(problem.message, "this user has its 1 connections");
