@@ -226,7 +226,7 @@ mod tests {
         let identity = Identity { tenant: "acme".into(), ..(*Identity::anonymous()).clone() };
         assert_eq!(
             audiences
-                .of(&parts, &identity)
+                .of(&parts, &identity, true)
                 .as_ref()
                 .map(|a| a.iter().map(String::as_str).collect::<Vec<_>>())
                 .as_deref(),

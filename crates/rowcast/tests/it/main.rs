@@ -52,3 +52,4 @@ mod sqlite_replace;
 mod sqlite_schema;
 mod sqlite_store;
 mod store_contract;
+mod tenants;

@@ -58,7 +58,7 @@ impl Accounts {
         self.charge_at(Kind::Messages, 1.0, now);
         self.charge_at(Kind::Bytes, bytes as f64, now);
         if let Some(tally) = self.tally() {
-            tally.message(bytes);
+            tally.sent(1, bytes);
         }
         Ok(())
     }
@@ -66,6 +66,9 @@ impl Accounts {
     /// So many further messages were in it: they are owed.
     pub fn further_messages(&self, count: usize) {
         self.charge_at(Kind::Messages, count as f64, Instant::now());
+        if let Some(tally) = self.tally() {
+            tally.sent(count, 0);
+        }
     }
 
     /// More of a body that was let in. Returns how long to wait before the next part is read: one that is larger than what may be sent
@@ -73,6 +76,9 @@ impl Accounts {
     pub fn further_bytes(&self, bytes: usize) -> Duration {
         let now = Instant::now();
         self.charge_at(Kind::Bytes, bytes as f64, now);
+        if let Some(tally) = self.tally() {
+            tally.sent(0, bytes);
+        }
         let owed = |account: &Account| account.wait(Kind::Bytes, now).max(account.wait(Kind::Messages, now));
         self.each().map(owed).max().unwrap_or_default()
     }

@@ -59,8 +59,8 @@ impl Tallied {
 }
 
 impl Tally {
-    pub(super) fn message(&self, bytes: usize) {
-        self.messages.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn sent(&self, messages: usize, bytes: usize) {
+        self.messages.fetch_add(messages as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 

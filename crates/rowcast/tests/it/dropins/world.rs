@@ -68,6 +68,7 @@ impl World {
             rowcast::session::Database { store: Arc::new(NoTables), source: "main".into(), ears: Some(ears) };
         let node = Arc::new(Node::new(hub, log, no_tables, Limits::default()));
         let doors = Doors {
+            proxies: rowcast::gateway::Proxies::default(),
             influx: None,
             socketio: None,
             node,
