@@ -169,7 +169,8 @@ impl Inside<'_> {
         let mut router = self.gateway.router_of(&doors).merge(self.health.clone().router()).merge(self.also.clone());
         if http.metrics && offered(Offer::Metrics) {
             let scraped = Arc::clone(&self.gateway);
-            router = router.merge(numbers::router(self.recorder.clone(), move || scraped.record_metrics()));
+            let numbers = numbers::router(self.recorder.clone(), move || scraped.record_metrics());
+            router = router.merge(self.gateway.for_administrators(numbers));
         }
         if http.pages && offered(Offer::Pages) {
             router = router.merge(pages::router());

@@ -3,32 +3,43 @@
 //! Reads tokens and rules. Leaves where a token stands in a request to `transport`, and what becomes of a subscription to `session`.
 
 mod algorithm;
+mod attempts;
 mod host;
 mod identity;
+mod issuer;
 mod key;
 mod key_set;
+mod password;
 mod person;
 mod revocation;
 pub mod rules;
 mod strict;
 mod token;
+mod users;
 
 pub use algorithm::Algorithm;
 pub use host::tenant_of_host;
 pub use identity::{Identity, Standing};
+pub use issuer::Issuer;
 pub use key::{Key, KeyError};
 pub use key_set::KeySetSettings;
+pub use password::hash_password;
 pub use person::Person;
 pub use revocation::{Revocation, RevocationError, Revocations};
 pub use token::{Expect, Refusal, Rejected, Tokens, Trust};
+pub use users::{NotLoggedIn, User, Users};
 
 use std::time::Duration;
 
 /// What decides who may come in, and who may do what. Where a gateway has none, everybody may do everything.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Auth {
     /// Reads tokens.
     pub tokens: Tokens,
+    /// Who can log in with a password.
+    pub users: Users,
+    /// Makes the tokens of those who have logged in.
+    pub issuer: Option<Issuer>,
     /// What clients may do.
     pub rules: rules::Rules,
     /// How tokens come and go.

@@ -151,6 +151,11 @@ impl Gateway {
         self.socketio.as_ref()
     }
 
+    /// What its clients share, for doors of your own: each opens a [`Session`](crate::session::Session) with it.
+    pub fn node(&self) -> Arc<Node> {
+        self.node.clone()
+    }
+
     /// Writes rows, as the HTTP doors do.
     pub fn ingest(&self) -> Ingest {
         self.node.ingest.clone()
@@ -316,10 +321,10 @@ impl Builder {
         let mut tables = Some(Tables { store: store.clone(), specs: self.tables });
         let database = session::Database { store, source: name, ears };
         let mut node = Node::with_events(hub.clone(), log.clone(), database, self.limits, events);
+        node.auth = self.auth.map(Arc::new);
         let flows = self.pulls.iter().map(Pull::flow).collect();
         node.ingest = node.ingest.flows(flows).dead_letters(self.dead_letters);
         node.quotas = Quotas::new(self.allowances);
-        node.auth = self.auth.map(Arc::new);
         let node = Arc::new(node);
         let mut pumps = Vec::new();
         for (source, reading) in sources.into_iter().zip(board.readings()) {

@@ -5,6 +5,7 @@
 pub mod coerce;
 pub mod decode;
 pub mod flow;
+mod guard;
 mod intake;
 pub mod letters;
 pub mod load;
@@ -15,4 +16,5 @@ pub mod shape;
 pub mod spool;
 
 pub use decode::Format;
+pub use guard::{BindGuard, Guard};
 pub use pipe::{Asked, Cause, Failure, Ingest, Rejected, Report};

@@ -50,7 +50,7 @@ pub use identify::refused;
 pub use node::{Admitted, Connected, Database, Drain, Limits, Node};
 pub use order::{find_column, parse_names, parse_order};
 pub use revoke::{REVOKED, Whose};
-pub use rights::{Question, described, question};
+pub use rights::{Question, described, question, sender, to_insert};
 pub use settle::{Known, Settled, Unsettled, settle};
 pub use snapshot::{Begun, history};
 
@@ -182,7 +182,11 @@ impl Session {
             protocol: crate::protocol::VERSION,
             server: concat!("rowcast/", env!("CARGO_PKG_VERSION")).into(),
             session: self.node.session_name(self.key),
-            position: self.node.hub.dispatched().to_string(),
+            // How much happens here is nothing for one who may not see any of it.
+            position: match self.is_known() {
+                Ok(()) => self.node.hub.dispatched().to_string(),
+                Err(_) => Position::new(0, 0).to_string(),
+            },
             heartbeat_ms: limits.heartbeat.as_millis() as u64,
             limits: crate::protocol::Limits { frame_bytes: limits.frame_bytes, subscriptions: limits.subscriptions },
         });

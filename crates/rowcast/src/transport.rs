@@ -13,6 +13,7 @@ pub mod influx;
 mod io;
 mod letters;
 mod listener;
+mod login;
 mod origin;
 mod pgws;
 pub mod plain;
@@ -116,6 +117,9 @@ fn native(doors: &Doors) -> Router<Doors> {
         .route("/v1/tables/{table}", get(http::rows).post(http::ingest))
         .route("/v1/tables/{table}/series", get(http::series))
         .route("/v1/publish", post(http::publish))
+        .route("/v1/login", post(login::log_in))
+        .route("/v1/whoami", get(login::whoami))
+        .route("/v1/session", post(login::begin).delete(login::end))
         .route("/v1/{*rest}", axum::routing::any(reply::not_found))
 }
 
@@ -145,9 +149,11 @@ fn remote(peer: Option<Extension<ConnectInfo<SocketAddr>>>) -> String {
 }
 
 fn cors(origins: &Origins) -> CorsLayer {
-    let origins = origins.clone();
-    let allow = AllowOrigin::predicate(move |origin, parts| origins.allow(origin, parts.headers.get(header::HOST)));
+    let known = origins.clone();
+    let allow = AllowOrigin::predicate(move |origin, parts| known.allow(origin, parts.headers.get(header::HOST)));
     CorsLayer::new()
+        // The cookie, too, for pages that are named. Those of the same host need no leave, and others get none.
+        .allow_credentials(matches!(origins, Origins::These(_)))
         .allow_origin(allow)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers([

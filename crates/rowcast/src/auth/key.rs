@@ -73,8 +73,13 @@ impl Key {
             let fix = "`openssl x509 -pubkey -noout -in certificate.pem` makes one of a certificate";
             KeyError(format!("there is no public key in it: it begins with -----BEGIN PUBLIC KEY-----; {fix}"))
         })?;
-        let family = family(&der).ok_or_else(|| KeyError(KINDS.into()))?;
-        Self::new(family, &Material::Public(&der), kid, algorithms)
+        Self::public(&der, kid, algorithms)
+    }
+
+    /// A public key as SubjectPublicKeyInfo.
+    pub(super) fn public(der: &[u8], kid: Option<String>, algorithms: &[Algorithm]) -> Result<Self, KeyError> {
+        let family = family(der).ok_or_else(|| KeyError(KINDS.into()))?;
+        Self::new(family, &Material::Public(der), kid, algorithms)
     }
 
     fn new(

@@ -27,6 +27,7 @@ use serde::Serialize;
 use super::coerce::Extra;
 use super::decode::{Decoder, Format, Record};
 use super::flow::Flows;
+use super::guard::Guard;
 use crate::event::{Place, Position, TableName};
 use crate::log::Log;
 use crate::store::{Store, StoreError};
@@ -81,12 +82,16 @@ pub struct Report {
 }
 
 /// What a body may ask for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// A name for the body: when it comes again under the same name, nothing of it is stored twice.
     pub key: Option<String>,
     /// Keep the records that are refused as dead letters, also where [`Ingest::dead_letters`] does not say so.
     pub dead_letters: bool,
+    /// What its rows have to satisfy; `None`: whatever the database takes.
+    pub guard: Option<Guard>,
+    /// Whose it is: the same key of another sender names another body.
+    pub sender: String,
 }
 
 /// How much of a refused record is kept.
@@ -213,8 +218,12 @@ impl Ingest {
         E: fmt::Display,
     {
         // Hashed with the table: the same key may stand for a body of each.
-        let key = asked.key.map(|key| hash(format!("{table}\n{key}").as_bytes()));
-        let wish = Wish { key, dead_letters: asked.dead_letters || self.dead_letters, extra: Extra::Refuse };
+        let key = asked.key.map(|key| match asked.sender.is_empty() {
+            true => hash(format!("{table}\n{key}").as_bytes()),
+            false => hash(format!("{table}\n{}\n{key}", asked.sender).as_bytes()),
+        });
+        let (dead_letters, guard) = (asked.dead_letters || self.dead_letters, asked.guard);
+        let wish = Wish { key, dead_letters, extra: Extra::Refuse, guard };
         let mut broken = None;
         let raw_bytes = if wish.dead_letters { RAW_BYTES } else { 0 };
         let mut decoder = Some(Decoder::new(format, None).keep_raw(raw_bytes));
@@ -244,16 +253,27 @@ impl Ingest {
 
     /// Stores the rows of one JSON text: an object, or an array of objects.
     pub async fn json(&self, table: &TableName, rows: &str) -> Result<Report, Failure> {
+        self.json_asked(table, rows, Asked::default()).await
+    }
+
+    /// The same, with what the body asks for.
+    pub async fn json_asked(&self, table: &TableName, rows: &str, asked: Asked) -> Result<Report, Failure> {
         let body =
             futures_util::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::copy_from_slice(rows.as_bytes()))]);
-        self.stream(table, Format::Json, body).await
+        self.stream_asked(table, Format::Json, asked, body).await
     }
 
     /// Stores records that were read already, and waits until the log has them. Fields that are no column are passed over.
     /// `via` is the door's name in metrics.
-    pub async fn given(&self, table: &TableName, records: Vec<Record>, via: &'static str) -> Result<Report, Failure> {
+    pub async fn given(
+        &self,
+        table: &TableName,
+        records: Vec<Record>,
+        via: &'static str,
+        guard: Option<Guard>,
+    ) -> Result<Report, Failure> {
         let records = futures_util::stream::once(std::future::ready(records));
-        let wish = Wish { key: None, dead_letters: self.dead_letters, extra: Extra::Ignore };
+        let wish = Wish { key: None, dead_letters: self.dead_letters, extra: Extra::Ignore, guard };
         self.records(table, wish, records, via).await
     }
 

@@ -8,8 +8,10 @@ use std::time::SystemTime;
 
 use super::expiry::Term;
 use super::follow::Step;
+use super::revoke::{closing, is_trusted};
+use super::rights::known;
 use super::{REPLIES_MAX, Session};
-use crate::auth::{Identity, Rejected, Standing};
+use crate::auth::{Identity, Rejected};
 use crate::hub::{Closing, SubscriptionKey};
 use crate::protocol::{Auth, ClientMessage, Code, Problem, ServerMessage};
 
@@ -93,8 +95,8 @@ impl Session {
         }
         self.set_identity(identity);
         // It may have been revoked since it was looked at, when this client was not known as its bearer yet.
-        if self.node.auth.as_ref().is_some_and(|auth| !auth.tokens.still_trusts(&self.identity)) {
-            self.connected.queue.close(super::revoke::closing(None));
+        if self.node.auth.as_ref().is_some_and(|auth| !is_trusted(auth, &self.identity)) {
+            self.connected.queue.close(closing(None));
         }
         Ok(())
     }
@@ -118,11 +120,7 @@ impl Session {
 
     /// Why a client that has not said who it is gets nothing, where it is one.
     pub(crate) fn is_known(&self) -> Result<(), Problem> {
-        match self.identity.standing {
-            Standing::Unknown => Err(Problem::new(Code::Unauthenticated, "the client has not said who it is")
-                .hint("send {\"type\":\"auth\",\"token\":\"…\"} first")),
-            Standing::Trusted | Standing::Anonymous | Standing::Known => Ok(()),
-        }
+        known(&self.identity)
     }
 
     /// Refuses whatever a message asks for.

@@ -13,6 +13,7 @@ use super::chosen::Sets;
 use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
 use super::quota::{Accounts, Quotas, Shares};
+use super::revoke::is_trusted;
 use super::settle::Shown;
 use super::share::Sharing;
 use crate::auth::{Auth, Identity, Rejected};
@@ -231,7 +232,7 @@ impl Node {
         sessions.insert(key, connected.clone());
         drop(sessions);
         // Asked when it is in the list, so that no revocation falls between the token's check and this.
-        if self.auth.as_ref().is_some_and(|auth| !auth.tokens.still_trusts(identity)) {
+        if self.auth.as_ref().is_some_and(|auth| !is_trusted(auth, identity)) {
             self.dismiss(key);
             return Err(super::refused(&Rejected::Revoked));
         }

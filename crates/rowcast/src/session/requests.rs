@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::access::{known, may_publish};
 use super::channel;
 use super::node::Node;
+use super::rights::to_insert;
 use serde_json::value::RawValue;
 
 use crate::auth::Identity;
 use crate::event::{Batch, Body, Change, Channel, Message, Position};
-use crate::ingest::{self, Cause, Failure, Report};
+use crate::ingest::{self, Asked, Cause, Failure, Report};
 use crate::protocol::{Code, Insert, Problem, Publish, Rejected, ServerMessage};
 use crate::source::notify::NotSaid;
 
@@ -76,10 +77,17 @@ pub(super) async fn insert(node: Arc<Node>, identity: Arc<Identity>, request: In
     }
 }
 
-async fn insert_rows(node: &Node, identity: &Identity, table: &str, rows: &[Box<RawValue>]) -> Result<Report, Problem> {
+async fn insert_rows(
+    node: &Node,
+    identity: &Arc<Identity>,
+    table: &str,
+    rows: &[Box<RawValue>],
+) -> Result<Report, Problem> {
     let table = table.parse()?;
+    let guard = to_insert(node, identity, &table).await?;
+    let asked = Asked { guard, ..Asked::default() };
     let rows: Vec<&str> = rows.iter().map(|row| row.get()).collect();
-    let report = node.ingest.json(&table, &format!("[{}]", rows.join(","))).await;
+    let report = node.ingest.json_asked(&table, &format!("[{}]", rows.join(",")), asked).await;
     report.map_err(|failure| failure_problem(&failure))
 }
 

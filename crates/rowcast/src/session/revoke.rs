@@ -54,7 +54,7 @@ impl Node {
     /// Puts out those of some clients whose tokens are trusted no longer. Returns how many.
     pub fn disconnect_untrusted(self: &Arc<Self>, among: Vec<(SessionKey, Arc<Connected>)>) -> usize {
         let Some(auth) = &self.auth else { return 0 };
-        self.put_out(among, None, |_, identity| !auth.tokens.still_trusts(identity))
+        self.put_out(among, None, |_, identity| !is_trusted(auth, identity))
     }
 
     fn put_out(
@@ -83,6 +83,11 @@ impl Node {
             self.disconnect_untrusted(self.sessions());
         }
     }
+}
+
+/// Whether what a client's token rests on is still there. One that a program has brought in without a token rests on nothing.
+pub(super) fn is_trusted(auth: &Auth, identity: &Identity) -> bool {
+    identity.key.is_none() || auth.tokens.still_trusts(identity)
 }
 
 /// Ends the connections of clients that do not read what they are told.

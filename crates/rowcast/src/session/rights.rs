@@ -11,6 +11,7 @@ use crate::auth::{Auth, Identity, Standing};
 use crate::event::{Position, Table, TableName};
 use crate::filter::{Binding, Chosen, Dialect, Filter, Predicate, Selection};
 use crate::hub::Run;
+use crate::ingest::Guard;
 use crate::protocol::{Code, Problem};
 use crate::store::StoreError;
 
@@ -164,6 +165,38 @@ pub(super) async fn to_ask(node: &Node, identity: &Arc<Identity>, table: &Arc<Ta
     let chosen = selections.into_iter().map(|selection| Chosen { selection, values: nothing.clone() }).collect();
     let filter = Some(allowed(auth, rule, filter, identity, table, chosen)?);
     Ok(Rights { filter, columns: columns(rule, table)?, sets: Vec::new() })
+}
+
+/// Which rows a client may insert into a table; `None`: every one.
+pub async fn to_insert(node: &Node, identity: &Arc<Identity>, name: &TableName) -> Result<Option<Guard>, Problem> {
+    known(identity)?;
+    let Some(auth) = rules(node, identity) else { return Ok(None) };
+    let table = node.database.store.table(name).await.map_err(|error| match error {
+        StoreError::UnknownTable(name) => hidden(&name),
+        error => super::store_problem(error),
+    })?;
+    let rule = auth.rules.table(&table.name, identity).ok_or_else(|| hidden(&table.name))?;
+    let Some(filter) = &rule.insert else {
+        let no = || Problem::new(Code::Forbidden, format!("you may not insert into `{}`", table.name));
+        return Err(if rule.read.is_some() || rule.rls { no() } else { hidden(&table.name) });
+    };
+    let sets = sets(node, filter, &identity.claims, None).await?;
+    let chosen = sets.iter().map(|set| set.chosen()).collect();
+    let allowed = allowed(auth, rule, filter, identity, &table, chosen)?;
+    let dialect = node.database.store.dialect();
+    // A rule that does not fit is told before a row is read.
+    allowed.bind(&table, dialect)?;
+    let bind = move |table: &Table| allowed.bind(table, dialect).map(Arc::new).map_err(|problem| problem.message);
+    let holds = move || sets.iter().all(|set| set.until().is_none());
+    Ok(Some(Guard { bind: Arc::new(bind), holds: Arc::new(holds) }))
+}
+
+/// Names a client among those who send bodies under a key; nothing where all are one.
+pub fn sender(identity: &Identity) -> String {
+    match identity.standing {
+        Standing::Trusted => String::new(),
+        _ => format!("{}\n{}", identity.tenant, identity.user.as_deref().unwrap_or_default()),
+    }
 }
 
 /// A question to the database about a table's rows, within what a client may read.

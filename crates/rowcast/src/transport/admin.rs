@@ -1,6 +1,6 @@
 //! What operators do with clients: put them out, and take their tokens back.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -61,9 +61,13 @@ pub(super) async fn revoke(State(doors): State<Doors>, body: Result<Bytes, Bytes
         let problem = Problem::new(Code::NotFound, "nobody shows a token here, so that there is none to take back");
         return Err(problem.hint("configure [auth]").into());
     };
-    // The second that is now, too: what is issued in it may have been issued before.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() + 1);
-    let before = before.unwrap_or(now);
+    let now = Revocation::until(SystemTime::now());
+    let before = before.unwrap_or(now.before);
+    if before > now.before {
+        let problem =
+            Problem::new(Code::BadMessage, "`before` lies in the future: nobody could log in again until then");
+        return Err(problem.hint("leave it out for now").into());
+    }
     // Those who go at once count as well.
     let connected = doors.node.sessions();
     let revocation = Revocation { user, tenant, key, before };

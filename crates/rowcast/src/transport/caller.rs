@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -22,8 +22,7 @@ use super::reply::Refusal;
 use super::{Doors, influx};
 use crate::auth::Identity;
 use crate::protocol::{Code, Problem};
-use crate::session::access::may_administer;
-use crate::session::{self, Node};
+use crate::session::{self, access::may_administer};
 
 /// Who sends a request, as far as its token says.
 #[derive(Debug, Clone)]
@@ -65,7 +64,7 @@ pub(super) async fn find(State(doors): State<Doors>, mut request: Request, next:
     let entrance = Entrance::of(&doors, &parts);
     let caller = match entrance {
         Entrance::Open => Identity::unknown(),
-        _ => match identify(&doors, &doors.node, entrance, &mut parts).await {
+        _ => match identify(&doors, entrance, &mut parts).await {
             Ok(Some(identity)) => identity,
             Ok(None) if auth.settings.anonymous => Identity::anonymous(),
             Ok(None) if entrance.may_tell_later() => Identity::unknown(),
@@ -85,7 +84,7 @@ pub(super) async fn arrive(State(doors): State<Doors>, request: Request, next: N
     let (mut parts, body) = request.into_parts();
     let arrival = match &doors.node.auth {
         None => Ok(Identity::trusted()),
-        Some(auth) => match identify(&doors, &doors.node, Entrance::Later, &mut parts).await {
+        Some(auth) => match identify(&doors, Entrance::Later, &mut parts).await {
             Ok(Some(identity)) => Ok(identity),
             Ok(None) if auth.settings.anonymous => Ok(Identity::anonymous()),
             Ok(None) => Ok(Identity::unknown()),
@@ -94,6 +93,17 @@ pub(super) async fn arrive(State(doors): State<Doors>, request: Request, next: N
     };
     parts.extensions.insert(Arrival(arrival));
     next.run(Request::from_parts(parts, body)).await
+}
+
+/// The token of the Authorization header.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    token::of_header(value, Entrance::Exchange).ok()
+}
+
+/// Whether a request is known to come from a page that is not ours.
+pub(super) fn is_foreign_page(doors: &Doors, headers: &HeaderMap, uri: &Uri) -> bool {
+    doors.origins.is_own(headers, uri) == Some(false)
 }
 
 /// Lets only those on who may see and change how the gateway itself is.
@@ -106,13 +116,8 @@ pub(super) async fn administrators(State(doors): State<Doors>, request: Request,
 }
 
 /// Whose the request's token is; `None` where there is none.
-async fn identify(
-    doors: &Doors,
-    node: &Node,
-    entrance: Entrance,
-    parts: &mut Parts,
-) -> Result<Option<Arc<Identity>>, Refused> {
-    let Some(auth) = &node.auth else { return Ok(Some(Identity::trusted())) };
+async fn identify(doors: &Doors, entrance: Entrance, parts: &mut Parts) -> Result<Option<Arc<Identity>>, Refused> {
+    let Some(auth) = &doors.node.auth else { return Ok(Some(Identity::trusted())) };
     let found = token::take(parts, entrance, &auth.settings);
     let Some(Found { token, by_cookie }) =
         found.map_err(|problem| Refused { problem, error: Some("invalid_request") })?

@@ -23,7 +23,8 @@ use crate::protocol::{Code, Problem};
 use crate::session::access::known;
 use crate::session::requests::{failure_problem, publish_message};
 use crate::session::{
-    Begun, Question, described, find_column, history, parse_names, parse_order, projection, question, store_problem,
+    Begun, Question, described, find_column, history, parse_names, parse_order, projection, question, sender,
+    store_problem, to_insert,
 };
 use crate::store::{Select, SeriesQuery};
 
@@ -199,6 +200,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 pub(super) async fn ingest(
     State(doors): State<Doors>,
     payer: Payer,
+    Caller(identity): Caller,
     name: Result<Path<String>, PathRejection>,
     query: Result<Query<Pushed>, QueryRejection>,
     headers: HeaderMap,
@@ -206,7 +208,9 @@ pub(super) async fn ingest(
 ) -> Answer {
     let (name, Query(query)) = (table_name(name)?, query?);
     let format = format_of(&headers)?;
-    let asked = Asked { key: idempotency_key(&headers)?, dead_letters: query.dead_letters };
+    let key = idempotency_key(&headers)?;
+    let guard = to_insert(&doors.node, &identity, &name).await?;
+    let asked = Asked { key, dead_letters: query.dead_letters, guard, sender: sender(&identity) };
     let lines = Lines::of(&payer, format);
     let body = body.into_data_stream().inspect_ok(|chunk| lines.passed(chunk));
     let report = doors.node.ingest.stream_asked(&name, format, asked, body).await;

@@ -18,12 +18,15 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Doors;
+use super::caller::Caller;
 use super::toll::Payer;
+use crate::auth::Identity;
 use crate::event::{Table, TableName};
 use crate::filter::Dialect;
 use crate::ingest::decode::{Field, Fields, Point, Record, RecordError};
-use crate::ingest::{Cause, Report};
+use crate::ingest::{Cause, Guard, Report};
 use crate::protocol::{Code, Problem};
+use crate::session::to_insert;
 
 mod moment;
 
@@ -123,21 +126,23 @@ type Body = Result<Bytes, BytesRejection>;
 async fn second(
     State(doors): State<Doors>,
     payer: Payer,
+    Caller(identity): Caller,
     Query(wish): Query<Wish>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(write(&doors, &payer, wish, &headers, body).await, second_shape)
+    answer(write(&doors, (&payer, &identity), wish, &headers, body).await, second_shape)
 }
 
 async fn first(
     State(doors): State<Doors>,
     payer: Payer,
+    Caller(identity): Caller,
     Query(wish): Query<Wish>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(write(&doors, &payer, wish, &headers, body).await, first_shape)
+    answer(write(&doors, (&payer, &identity), wish, &headers, body).await, first_shape)
 }
 
 fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_json::Value) -> Response {
@@ -225,6 +230,7 @@ struct Batch {
     name: TableName,
     time: Option<TimeColumn>,
     records: Vec<Record>,
+    guard: Option<Guard>,
 }
 
 /// How a table keeps times.
@@ -233,7 +239,13 @@ struct TimeColumn {
     kind: moment::Kind,
 }
 
-async fn write(doors: &Doors, payer: &Payer, wish: Wish, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
+async fn write(
+    doors: &Doors,
+    (payer, identity): (&Payer, &Arc<Identity>),
+    wish: Wish,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Refused> {
     let influx = doors.influx.clone().unwrap_or_default();
     let precision =
         wish.precision.as_deref().filter(|text| !text.is_empty()).unwrap_or("ns").parse().map_err(invalid)?;
@@ -259,7 +271,7 @@ async fn write(doors: &Doors, payer: &Payer, wish: Wish, headers: &HeaderMap, bo
         let place = match batches.iter().position(|(measurement, _)| *measurement == point.measurement) {
             Some(place) => place,
             None => {
-                batches.push((point.measurement.clone(), batch(doors, &influx, &point.measurement).await?));
+                batches.push((point.measurement.clone(), batch(doors, identity, &influx, &point.measurement).await?));
                 batches.len() - 1
             }
         };
@@ -272,7 +284,7 @@ async fn write(doors: &Doors, payer: &Payer, wish: Wish, headers: &HeaderMap, bo
     }
     payer.messages(count);
     for batch in batches.into_iter().filter_map(|(_, batch)| batch.ok()) {
-        match doors.node.ingest.given(&batch.name, batch.records, "influx").await {
+        match doors.node.ingest.given(&batch.name, batch.records, "influx", batch.guard).await {
             Ok(report) => wrong.add_report(report),
             Err(failure) => return Err(failed(&failure.cause)),
         }
@@ -290,11 +302,23 @@ fn failed(cause: &Cause) -> Refused {
 }
 
 /// The measurement's table; what is wrong with it for each of its lines.
-async fn batch(doors: &Doors, influx: &Influx, measurement: &str) -> Result<Result<Batch, String>, Refused> {
+async fn batch(
+    doors: &Doors,
+    identity: &Arc<Identity>,
+    influx: &Influx,
+    measurement: &str,
+) -> Result<Result<Batch, String>, Refused> {
     let name = influx.tables.get(measurement).cloned().unwrap_or_else(|| format!("{}{measurement}", influx.prefix));
     let name: TableName = match name.parse() {
         Ok(name) => name,
         Err(error) => return Ok(Err(format!("{error}"))),
+    };
+    let guard = match to_insert(&doors.node, identity, &name).await {
+        Ok(guard) => guard,
+        Err(problem) if problem.code == Code::Unavailable => {
+            return Err(failed(&Cause::Unavailable(problem.message)));
+        }
+        Err(problem) => return Ok(Err(problem.message)),
     };
     let store = &doors.node.database.store;
     let table = match store.table(&name).await {
@@ -306,7 +330,7 @@ async fn batch(doors: &Doors, influx: &Influx, measurement: &str) -> Result<Resu
             };
         }
     };
-    Ok(Ok(Batch { time: time_column(&table, influx, store.dialect()), name, records: Vec::new() }))
+    Ok(Ok(Batch { time: time_column(&table, influx, store.dialect()), name, records: Vec::new(), guard }))
 }
 
 fn time_column(table: &Arc<Table>, influx: &Influx, dialect: Dialect) -> Option<TimeColumn> {

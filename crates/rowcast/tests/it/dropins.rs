@@ -1,5 +1,6 @@
 //! Clients of other servers, served by ours: pgws, pg_eventserv and postgres-websockets, over a real PostgreSQL.
 
+mod tokens;
 mod world;
 
 use std::collections::BTreeSet;

@@ -250,7 +250,7 @@ async fn post(scratch: &Arc<Scratch>, asked: Asked, body: &'static str) -> Repor
 #[tokio::test]
 async fn a_request_that_is_repeated_with_its_key_stores_nothing_twice() {
     let scratch = Scratch::new().await;
-    let keyed = |key: &str| Asked { key: Some(key.into()), dead_letters: false };
+    let keyed = |key: &str| Asked { key: Some(key.into()), ..Asked::default() };
     let body = "{\"speed\":1}\n{\"speed\":-1}\n{\"speed\":3}\n";
     scratch.lose_answers(1);
     let first = post(&scratch, keyed("a"), body).await;

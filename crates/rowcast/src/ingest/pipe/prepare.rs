@@ -10,6 +10,7 @@ use crate::event::Table;
 use crate::filter::Dialect;
 use crate::ingest::coerce::{Coerce, Extra};
 use crate::ingest::decode::{Field, Fields, Record};
+use crate::ingest::guard;
 use crate::ingest::once::RecordKey;
 use crate::ingest::shape::Shape;
 
@@ -23,6 +24,7 @@ pub(in crate::ingest) struct Prepare {
     key: Keying,
     coerce: Coerce,
     dialect: Dialect,
+    guard: Option<guard::Bound>,
 }
 
 /// What tells records from each other.
@@ -40,7 +42,13 @@ type Unfit = (Option<Box<str>>, String);
 impl Prepare {
     pub(in crate::ingest) fn new(table: Arc<Table>, dialect: Dialect, shape: Shape, key: Keying) -> Self {
         let coerce = Coerce::new(table, dialect, shape.extra);
-        Self { shape, key, coerce, dialect }
+        Self { shape, key, coerce, dialect, guard: None }
+    }
+
+    /// The same for a sender who may not insert every row.
+    pub(super) fn guarded(self, guard: Option<guard::Guard>) -> Self {
+        let guard = guard.map(|guard| guard::Bound::new(guard, self.table()));
+        Self { guard, ..self }
     }
 
     pub(super) fn table(&self) -> &Arc<Table> {
@@ -49,6 +57,9 @@ impl Prepare {
 
     /// Goes on with the table as it is now.
     pub(super) fn rebind(&mut self, table: Arc<Table>) {
+        if let Some(guard) = &mut self.guard {
+            guard.rebind(&table);
+        }
         self.coerce = Coerce::new(table, self.dialect, self.extra());
     }
 
@@ -66,6 +77,9 @@ impl Prepare {
         let made = self.key(line, place.as_deref(), &fields).and_then(|key| {
             let fields = self.shape.apply(fields).map_err(|misfit| (misfit.column, misfit.reason))?;
             let cells = self.coerce.row(fields).map_err(|misfit| (misfit.column, misfit.reason))?;
+            if let Some(guard) = &self.guard {
+                guard.check(&cells).map_err(|reason| (None, reason))?;
+            }
             Ok((key, cells))
         });
         match made {

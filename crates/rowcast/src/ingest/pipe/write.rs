@@ -13,6 +13,7 @@ use super::tries::{Patience, Tries};
 use crate::event::{Place, Table, TableName};
 use crate::ingest::coerce::Extra;
 use crate::ingest::decode::Record;
+use crate::ingest::guard::Guard;
 use crate::ingest::once::RecordKey;
 use crate::ingest::shape::Shape;
 use crate::store::{Delivery, Insert, Inserted, NewDeadLetter, Origin, StoreError};
@@ -42,6 +43,8 @@ pub(super) struct Wish {
     pub(super) dead_letters: bool,
     /// What to do with names that are no column's.
     pub(super) extra: Extra,
+    /// What the rows have to satisfy.
+    pub(super) guard: Option<Guard>,
 }
 
 /// Whose records those of bodies are.
@@ -99,7 +102,7 @@ impl Pipe {
         tries.done();
         let key = wish.key.clone().map_or(Keying::Record(RecordKey::None), Keying::Body);
         let shape = Shape { extra: wish.extra, ..Shape::default() };
-        let prepare = Prepare::new(table, to.store.dialect(), shape, key);
+        let prepare = Prepare::new(table, to.store.dialect(), shape, key).guarded(wish.guard.clone());
         Ok(Self {
             to,
             wish,

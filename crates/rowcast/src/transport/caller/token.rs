@@ -56,7 +56,7 @@ fn unreadable() -> Problem {
         .hint("send `Authorization: Bearer …`")
 }
 
-fn of_header(value: &str, entrance: Entrance) -> Result<String, Problem> {
+pub(super) fn of_header(value: &str, entrance: Entrance) -> Result<String, Problem> {
     let (scheme, rest) = value.trim().split_once(' ').ok_or_else(unreadable)?;
     let rest = rest.trim();
     let is = |name: &str| scheme.eq_ignore_ascii_case(name);

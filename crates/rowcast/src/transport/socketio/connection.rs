@@ -224,7 +224,7 @@ impl Connection {
 
     fn event(&mut self, socket: &Arc<Inner>, name: &str, id: Option<u64>, arguments: Arguments) -> Result<(), End> {
         if let Some(native) = &mut self.native
-            && !native.may_say(name, id, &mut self.out)
+            && !native.may_say(&socket.space.path, name, id, &mut self.out)
         {
             return Ok(());
         }

@@ -318,15 +318,15 @@ impl Native {
     }
 
     /// Whether a client may say something: all, once it has said who it is.
-    pub(super) fn may_say(&mut self, name: &str, id: Option<u64>, out: &mut Vec<Bytes>) -> bool {
-        let known = self.session.is_known();
-        match known {
-            Err(problem) if name != "auth" => {
-                tell(id, &ServerMessage::error(None, None, problem), out);
-                false
-            }
-            _ => true,
+    pub(super) fn may_say(&mut self, namespace: &str, name: &str, id: Option<u64>, out: &mut Vec<Bytes>) -> bool {
+        let Err(problem) = self.session.is_known() else { return true };
+        match namespace {
+            ROOT if name == "auth" => return true,
+            ROOT => tell(id, &ServerMessage::error(None, None, problem), out),
+            // A program's own: there is no word for it.
+            _ => {}
         }
+        false
     }
 
     fn unsubscribe(&mut self, subscription: String, out: &mut Vec<Bytes>) -> ServerMessage {

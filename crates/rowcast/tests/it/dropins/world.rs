@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
+use rowcast::auth::Auth;
 use rowcast::event::{Place, Table, TableName};
 use rowcast::filter::Dialect;
 use rowcast::gateway::{Limits, Origins};
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) struct World {
     pub(super) database: Database,
+    pub(super) node: Arc<Node>,
     address: SocketAddr,
     stop: CancellationToken,
     tasks: Vec<AbortHandle>,
@@ -45,6 +47,11 @@ impl Drop for World {
 
 impl World {
     pub(super) async fn new(drop_ins: DropIns, allow: &[&str]) -> Self {
+        Self::with(drop_ins, allow, None).await
+    }
+
+    /// The same where clients show tokens.
+    pub(super) async fn with(drop_ins: DropIns, allow: &[&str], auth: Option<Auth>) -> Self {
         drop_ins.check().expect("drop-ins that can be served");
         let database = Database::new().await.expect("a database");
         let settings = NotifySettings {
@@ -66,12 +73,14 @@ impl World {
         tokio::spawn(hub.clone().run(stop.clone()));
         let no_tables =
             rowcast::session::Database { store: Arc::new(NoTables), source: "main".into(), ears: Some(ears) };
-        let node = Arc::new(Node::new(hub, log, no_tables, Limits::default()));
+        let mut node = Node::new(hub, log, no_tables, Limits::default());
+        node.auth = auth.map(Arc::new);
+        let node = Arc::new(node);
         let doors = Doors {
             proxies: rowcast::gateway::Proxies::default(),
             influx: None,
             socketio: None,
-            node,
+            node: node.clone(),
             origins: Origins::SameHost,
             status: Arc::new(|| serde_json::Value::Null),
             drop_ins: Arc::new(drop_ins),
@@ -83,7 +92,7 @@ impl World {
         let serve = tokio::spawn(async move {
             served.await.expect("served");
         });
-        Self { database, address, stop, tasks: vec![pump.abort_handle(), serve.abort_handle()] }
+        Self { database, node, address, stop, tasks: vec![pump.abort_handle(), serve.abort_handle()] }
     }
 
     pub(super) async fn run(&self, sql: &str) {

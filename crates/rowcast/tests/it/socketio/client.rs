@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::delivery_contract::speedometer;
@@ -103,7 +104,7 @@ pub(crate) fn new_data() -> Settings {
 
 /// One client.
 pub(crate) struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub(crate) sid: String,
     pub(crate) pid: Option<String>,
     /// The last text at the end of an event, as Socket.IO's client keeps it.
@@ -113,8 +114,16 @@ pub(crate) struct Client {
 impl Client {
     /// With an Engine.IO session, in no namespace.
     pub(crate) async fn open(address: SocketAddr, eio: u8) -> Self {
-        let url = format!("ws://{address}/socket.io/?EIO={eio}&transport=websocket&token=t");
-        let (socket, _) = connect_async(url).await.expect("a WebSocket");
+        Self::open_at(&format!("ws://{address}/socket.io/?EIO={eio}&transport=websocket&token=t"), &[]).await
+    }
+
+    /// The same with a URL and headers of one's own.
+    pub(crate) async fn open_at(url: &str, headers: &[(&'static str, String)]) -> Self {
+        let mut request = url.into_client_request().expect("a request");
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().expect("a value"));
+        }
+        let (socket, _) = connect_async(request).await.expect("a WebSocket");
         let mut client = Self { socket, sid: String::new(), pid: None, offset: None };
         let open = client.text().await;
         assert!(open.starts_with("0{"), "{open}");

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header};
 use reqwest::Response;
 use rowcast::auth::rules::{RuleSpec, Rules};
-use rowcast::auth::{Algorithm, Auth, Expect, Key, Settings, Tokens, Trust};
+use rowcast::auth::{Algorithm, Auth, Expect, Key, Tokens, Trust};
 use rowcast::gateway::{Allowances, Database, Gateway, LogPlace, Proxies};
 use rowcast::socketio::Io;
 use rowcast::source::sqlite::SqliteSettings;
@@ -48,7 +48,7 @@ fn auth() -> Auth {
     let rooms = RuleSpec { channel: Some("room:*".into()), subscribe: yes(), publish: yes(), ..RuleSpec::default() };
     let rows = RuleSpec { table: Some(speedometer().name), read: yes(), insert: yes(), ..RuleSpec::default() };
     let rules = Rules::new(vec![rooms, rows], Some("claims.sub = 'root'"), None);
-    Auth { tokens, rules: rules.expect("rules"), settings: Settings::default() }
+    Auth { tokens, rules: rules.expect("rules"), ..Auth::default() }
 }
 
 impl World {
@@ -57,6 +57,7 @@ impl World {
     }
 
     pub(super) async fn behind(allowances: Allowances, proxies: Proxies) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let database = Database::sqlite("app", folder.path().join("app.db"), SqliteSettings::default());
         let builder = Gateway::builder().database(database).log(LogPlace::Memory).tables(vec![speedometer()]);
