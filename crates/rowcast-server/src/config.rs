@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use rowcast::gateway::EventName;
+use rowcast::gateway::{Allowances, EventName, Proxies};
 use rowcast::mysql;
 use rowcast::postgres::{Capture, Identity};
 use rowcast::store::TableSpec;
@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) spool: Spool,
     pub(crate) limits: Limits,
+    /// What each tenant, user and address may have.
+    pub(crate) allowances: Allowances,
     pub(crate) http: Http,
     pub(crate) shutdown: Shutdown,
     pub(crate) logging: Logging,
@@ -151,6 +153,8 @@ pub(crate) struct Limits {
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     pub(crate) origins: Vec<String>,
+    /// Which proxies are believed what they say of their clients' addresses.
+    pub(crate) trusted_proxies: Proxies,
     pub(crate) pages: bool,
     pub(crate) dead_letters: bool,
     /// Whether WebSocket frames are compressed for clients that offer it.

@@ -109,6 +109,8 @@ impl Node<'_> {
             .database(self.database.clone())
             .log(self.log_place()?)
             .limits(limits(config))
+            .allowances(config.allowances.clone())
+            .proxies(config.http.trusted_proxies.clone())
             .origins(origins(&config.http.origins))
             .tables(config.tables.clone())
             .dead_letters(config.http.dead_letters);

@@ -4,6 +4,7 @@
 
 mod algorithm;
 mod attempts;
+mod host;
 mod identity;
 mod issuer;
 mod key;
@@ -17,6 +18,7 @@ mod token;
 mod users;
 
 pub use algorithm::Algorithm;
+pub use host::tenant_of_host;
 pub use identity::{Identity, Standing};
 pub use issuer::Issuer;
 pub use key::{Key, KeyError};
@@ -53,6 +55,8 @@ pub struct Settings {
     pub cookie: Option<String>,
     /// The parameter of the query that may hold a token, for clients that cannot set headers.
     pub query: Option<String>,
+    /// The hosts that tenants are reached by: `{tenant}.example.com`. Whoever comes by another one is not let in.
+    pub tenant_host: Option<String>,
     /// How long before its token expires a client is told so.
     pub warn: Duration,
     /// How long after it expired a client's subscriptions go on.
@@ -65,6 +69,7 @@ impl Default for Settings {
             anonymous: false,
             cookie: None,
             query: Some("access_token".into()),
+            tenant_host: None,
             warn: Duration::from_secs(60),
             grace: Duration::from_secs(10),
         }

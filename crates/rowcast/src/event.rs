@@ -2,6 +2,7 @@
 //!
 //! No I/O and no clock. How a value looks as JSON is here too, because every door writes the same JSON.
 
+mod channel;
 pub mod finding;
 pub(crate) mod json;
 mod name;
@@ -12,7 +13,8 @@ mod visible;
 
 use std::sync::Arc;
 
-pub use name::{Channel, ChannelError, TableName};
+pub use channel::{Channel, ChannelError, Room};
+pub use name::TableName;
 pub use pattern::name_matches;
 pub use position::{Epoch, Offset, Position, PositionError};
 pub use value::{Row, Value};

@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::database::Database;
 pub use crate::session::events::EventName;
+pub use crate::session::quota::{Allowance, Allowances, Rate};
 pub use crate::session::{Drain, Limits};
 pub use crate::transport::socketio::Io;
-pub use crate::transport::{Door, DropIns, Influx, Listener, Origins};
+pub use crate::transport::{Door, DropIns, Influx, Listener, Network, Origins, Proxies};
 
 use crate::auth::Auth;
 use crate::event::Channel;
@@ -32,6 +33,7 @@ use crate::log::Retention;
 use crate::log::local::{LocalLog, LogSettings};
 use crate::log::memory::MemoryLog;
 use crate::session::events::Events;
+use crate::session::quota::Quotas;
 use crate::session::{self, Node};
 use crate::source::SourceError;
 use crate::store::TableSpec;
@@ -63,6 +65,8 @@ pub struct Builder {
     log: LogPlace,
     limits: Limits,
     origins: Origins,
+    proxies: Proxies,
+    allowances: Allowances,
     drop_ins: DropIns,
     influx: Option<Influx>,
     socketio: Option<Io>,
@@ -79,6 +83,7 @@ pub struct Gateway {
     node: Arc<Node>,
     board: Arc<Board>,
     origins: Origins,
+    proxies: Proxies,
     drop_ins: Arc<DropIns>,
     influx: Option<Arc<Influx>>,
     socketio: Option<Io>,
@@ -96,6 +101,8 @@ impl Gateway {
             log: LogPlace::Memory,
             limits: Limits::default(),
             origins: Origins::default(),
+            proxies: Proxies::default(),
+            allowances: Allowances::default(),
             drop_ins: DropIns::default(),
             influx: None,
             socketio: None,
@@ -131,6 +138,7 @@ impl Gateway {
         Doors {
             node: self.node.clone(),
             origins: self.origins.clone(),
+            proxies: self.proxies.clone(),
             drop_ins: self.drop_ins.clone(),
             influx: self.influx.clone(),
             socketio: self.socketio.clone(),
@@ -214,6 +222,18 @@ impl Builder {
     /// What a client may cost.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// What each tenant, user and address may have. Everything, where it is not said.
+    pub fn allowances(mut self, allowances: Allowances) -> Self {
+        self.allowances = allowances;
+        self
+    }
+
+    /// Which proxies are believed what they say of their clients' addresses. None, where it is not said.
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
         self
     }
 
@@ -304,6 +324,7 @@ impl Builder {
         node.auth = self.auth.map(Arc::new);
         let flows = self.pulls.iter().map(Pull::flow).collect();
         node.ingest = node.ingest.flows(flows).dead_letters(self.dead_letters);
+        node.quotas = Quotas::new(self.allowances);
         let node = Arc::new(node);
         let mut pumps = Vec::new();
         for (source, reading) in sources.into_iter().zip(board.readings()) {
@@ -333,6 +354,7 @@ impl Builder {
             node,
             board,
             origins: self.origins,
+            proxies: self.proxies,
             drop_ins: Arc::new(self.drop_ins),
             influx: self.influx.map(Arc::new),
             socketio: self.socketio,

@@ -6,6 +6,7 @@ pub mod access;
 mod ask;
 mod bound;
 mod bucket;
+pub mod channel;
 mod chosen;
 pub mod events;
 mod expiry;
@@ -19,6 +20,8 @@ mod node;
 mod order;
 mod pace;
 mod permit;
+mod pay;
+pub mod quota;
 mod read;
 pub mod requests;
 mod revoke;
@@ -48,7 +51,7 @@ pub use expiry::UNAUTHENTICATED;
 pub use follow::store_problem;
 pub use gate::SnapshotPermit;
 pub use identify::refused;
-pub use node::{Connected, Database, Drain, Limits, Node};
+pub use node::{Admitted, Connected, Database, Drain, Limits, Node};
 pub use order::{find_column, parse_names, parse_order};
 pub use revoke::{REVOKED, Whose};
 pub use rights::{Question, described, question, sender, to_insert};
@@ -68,6 +71,7 @@ use here::Here;
 use identify::Held;
 use list::List;
 use pace::Pace;
+use quota::{Place, Shares};
 use read::{Broken, Follow, Frame};
 use watch::Watching;
 
@@ -83,6 +87,8 @@ pub struct Session {
     connected: Arc<Connected>,
     /// Whose client it is.
     identity: Arc<Identity>,
+    /// What it has of what its tenant, its user and its address may have; `None` where nothing is counted.
+    shares: Option<Box<Shares>>,
     /// When its token expires, or it has to show one; `None` while neither is to come.
     term: Option<Box<Term>>,
     /// What waits while a token is looked at; `None` while none is.
@@ -127,6 +133,8 @@ struct Subscription {
     phase: Phase,
     /// Everything up to here was handed to the transport.
     reached: Option<Position>,
+    /// Among what may be had of them.
+    _place: Place,
 }
 
 enum Phase {
@@ -151,7 +159,7 @@ impl Session {
         remote: String,
         identity: Arc<Identity>,
     ) -> Result<Self, Problem> {
-        let (key, connected) = node.admit(transport, remote, &identity)?;
+        let Admitted { key, connected, shares } = node.admit(transport, remote, &identity)?;
         let mut heartbeat = interval_at(Instant::now() + node.limits.heartbeat, node.limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let term = Term::of(&node, &identity);
@@ -160,6 +168,7 @@ impl Session {
             key,
             connected,
             identity,
+            shares,
             term,
             held: None,
             wire,
@@ -188,7 +197,7 @@ impl Session {
         self.reply(&ServerMessage::Hello {
             protocol: crate::protocol::VERSION,
             server: concat!("rowcast/", env!("CARGO_PKG_VERSION")).into(),
-            session: self.key.0.to_string(),
+            session: self.node.session_name(self.key),
             // How much happens here is nothing for one who may not see any of it.
             position: match self.is_known() {
                 Ok(()) => self.node.hub.dispatched().to_string(),
@@ -207,6 +216,9 @@ impl Session {
 
     /// Does what one message asks for; answers come out of [`next`](Self::next). `Err` ends the connection.
     pub fn receive(&mut self, text: &str) -> Result<(), Closing> {
+        if let Err(refused) = self.afford(text.len()) {
+            return self.put_off(refused, text);
+        }
         match ClientMessage::parse(text) {
             Ok(message) => self.accept(message),
             Err(problem) => {
@@ -253,12 +265,16 @@ impl Session {
             return self.begin_watch(subscribe, start);
         }
         let wish = Arc::new(self.wish(subscribe)?);
+        let place = self.place()?;
+        if let (Some(accounts), Start::Fresh, true) = (self.accounts(), start, wish.reads_rows()) {
+            accounts.may_read_rows()?;
+        }
         if wish.deliver != Deliver::Strict {
             self.pace.get_or_insert_default();
         }
         let key = self.new_key();
         let phase = self.spawn_follow(key, wish.clone(), start);
-        self.subscriptions.insert(key, Subscription { wish, phase, reached: None });
+        self.subscriptions.insert(key, Subscription { wish, phase, reached: None, _place: place });
         self.count_subscriptions();
         Ok(())
     }
@@ -269,7 +285,7 @@ impl Session {
     }
 
     fn wish(&self, subscribe: Subscribe) -> Result<Wish, Problem> {
-        let channel: Channel = subscribe.channel.parse()?;
+        let channel = channel::named(&self.node, &self.identity, &subscribe.channel)?;
         let filter = subscribe.filter.as_deref().filter(|text| !text.trim().is_empty());
         if let Channel::Event(name) = &channel {
             let event = events::find(&self.node.events, name)?;
@@ -351,7 +367,7 @@ impl Session {
 
     fn spawn_follow(&mut self, key: SubscriptionKey, wish: Arc<Wish>, start: Start) -> Phase {
         self.followed = self.followed.wrapping_add(1);
-        let task = follow(self.node.clone(), wish, start, key, self.sender());
+        let task = follow(self.node.clone(), self.accounts().cloned(), wish, start, key, self.sender());
         Phase::Following(tokio::spawn(task).abort_handle())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows wire formats and HTTP; leaves what is sent, and when, to `session`.
 
+mod address;
 mod admin;
 mod caller;
 pub mod dropin;
@@ -23,6 +24,7 @@ mod socket;
 pub mod socketio;
 mod sse;
 pub mod stream;
+mod toll;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -35,6 +37,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+pub use address::{Network, NoNetwork, Proxies};
 pub use dropin::DropIns;
 pub use influx::Influx;
 pub use listener::{Door, Listener};
@@ -52,6 +55,8 @@ pub struct Doors {
     pub node: Arc<Node>,
     /// Whose pages may use them.
     pub origins: Origins,
+    /// Which proxies are believed what they say of their clients' addresses.
+    pub proxies: Proxies,
     /// What `/v1/status` answers.
     pub status: StatusOf,
     /// Which other servers' clients are served.
@@ -81,19 +86,24 @@ pub fn router(doors: Doors, open: &[Door]) -> Router {
     }
     let router = router
         .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(from_fn_with_state(doors.clone(), toll::collect))
         .layer(from_fn_with_state(doors.clone(), caller::find))
         .layer(from_fn_with_state(doors.clone(), origin::check))
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(cors(&doors.origins));
     // Outside of the layers: Engine.IO has CORS headers and errors of its own.
-    let socketio = doors
-        .socketio
-        .as_ref()
-        .filter(|_| is_open(Door::SocketIo))
-        .map(|io| socketio::routes(io, &doors).layer(from_fn_with_state(doors.clone(), caller::arrive)));
+    let socketio = doors.socketio.as_ref().filter(|_| is_open(Door::SocketIo)).map(|io| {
+        socketio::routes(io, &doors)
+            .layer(from_fn_with_state(doors.clone(), toll::admit))
+            .layer(from_fn_with_state(doors.clone(), caller::arrive))
+    });
     let router = match socketio {
         Some(routes) => router.merge(routes),
         None => router,
+    };
+    let router = match doors.proxies.is_empty() {
+        true => router,
+        false => router.layer(from_fn_with_state(doors.proxies.clone(), address::look)),
     };
     router.with_state(doors)
 }

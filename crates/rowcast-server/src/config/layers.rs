@@ -166,8 +166,14 @@ impl Layers {
                 let fix = did_you_mean(&key, sections.chain(LISTS.map(|(name, _)| name)));
                 self.mistakes.push(&origin, &key, "there is no such section", fix);
             } else if self.knows(&key, &origin) {
-                match item.as_value() {
-                    Some(value) => self.set(key, value.clone(), origin),
+                // Where names are the operator's own, a section is the same as an inline table.
+                let is_table = |known: &Setting| matches!(known.value, Value::InlineTable(_));
+                let written = match self.settings.get(&key).is_some_and(is_table) {
+                    true => item.clone().into_value().ok(),
+                    false => item.as_value().cloned(),
+                };
+                match written {
+                    Some(value) => self.set(key, value, origin),
                     None => {
                         self.mistakes.push(&origin, &key, "this is a value, not a section", format!("write {key} = …"))
                     }

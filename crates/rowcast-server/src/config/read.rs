@@ -4,6 +4,7 @@ pub(super) mod auth;
 mod event;
 mod influx;
 pub(super) mod ingest;
+mod limits;
 pub(super) mod listen;
 pub(super) mod rule;
 pub(super) mod socketio;
@@ -14,6 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use rowcast::gateway::{Network, Proxies};
 use rowcast::mysql;
 use rowcast::postgres::{Capture, Identity};
 use rowcast::transport::dropin::{Audiences, DropIns, Eventserv, Pgws, PostgresWebsockets};
@@ -41,6 +43,7 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
         log: r.log(),
         spool: r.spool(),
         limits: r.limits(),
+        allowances: r.allowances(),
         http: r.http(),
         shutdown: Shutdown {
             close_per_second: r.number("shutdown.close_per_second", 1, 1_000_000) as u32,
@@ -174,6 +177,8 @@ impl<'a> Reader<'a> {
                 format!("{text:?} names no audiences"),
                 r#"write names, "header:NAME" or "cookie:NAME""#,
             ),
+            None if text == "auto" => return Audiences::Auto,
+            None if text == "tenant" => return Audiences::Tenant,
             None => {}
         }
         Audiences::These(text.split(',').map(|name| name.trim().to_owned()).collect())
@@ -255,11 +260,26 @@ impl<'a> Reader<'a> {
             dead_letters: self.yes("http.dead_letters"),
             deflate: self.yes("http.deflate"),
             origins: self.origins(),
+            trusted_proxies: self.trusted_proxies(),
             pages: self.yes("http.pages"),
             files: (!files.is_empty()).then(|| files.into()),
             files_policy: files_policy.ok().filter(|policy| !policy.is_empty()),
             metrics: self.yes("http.metrics"),
         }
+    }
+
+    fn trusted_proxies(&mut self) -> Proxies {
+        let key = "http.trusted_proxies";
+        let texts: Vec<String> = self.list(key);
+        let networks = texts.iter().filter_map(|text| match text.parse::<Network>() {
+            Ok(network) => Some(network),
+            Err(error) => {
+                self.wrong(key, error.to_string(), "");
+                None
+            }
+        });
+        let networks: Vec<Network> = networks.collect();
+        Proxies::new(networks)
     }
 
     fn origins(&mut self) -> Vec<String> {

@@ -38,6 +38,14 @@ impl Identity {
         }
     }
 
+    /// The same for who came by a tenant's host; `None` where the token is of another tenant.
+    pub fn at(self: Arc<Self>, tenant: &str) -> Option<Arc<Self>> {
+        match &*self.tenant {
+            "" => Some(Arc::new(Self { tenant: tenant.into(), ..Arc::unwrap_or_clone(self) })),
+            own => (own == tenant).then_some(self),
+        }
+    }
+
     /// Whether a connection of this one may go on as another: as the same user, or as anybody where it was nobody's yet.
     pub fn may_become(&self, other: &Self) -> bool {
         let same = self.tenant == other.tenant && self.user == other.user;
@@ -45,7 +53,8 @@ impl Identity {
             Standing::Known => same,
             // Expired: nothing of the user's goes to another, whatever the connection still has of it.
             Standing::Unknown if self.key.is_some() || self.user.is_some() => same,
-            Standing::Unknown | Standing::Anonymous => true,
+            // The host that it came by may be a tenant's.
+            Standing::Unknown | Standing::Anonymous => self.tenant.is_empty() || self.tenant == other.tenant,
             Standing::Trusted => false,
         }
     }

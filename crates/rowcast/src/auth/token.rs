@@ -122,6 +122,11 @@ impl Tokens {
         Self { keys, key_sets, expect, revocations, known }
     }
 
+    /// Whether tokens say whose tenant's they are.
+    pub fn have_tenants(&self) -> bool {
+        self.expect.tenant.is_some()
+    }
+
     /// Who the token's bearer is.
     ///
     /// Waits where the token names a key that may have been added to a key set since it was fetched.

@@ -1,7 +1,9 @@
-//! Names of tables and channels, and how they are written.
+//! Names of tables, and how they are written.
 
 use std::fmt;
 use std::str::FromStr;
+
+use super::channel::ChannelError;
 
 /// A table's name. The schema is empty where the database has but one (SQLite) or none was given.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,20 +38,6 @@ fn write_part(f: &mut fmt::Formatter<'_>, part: &str) -> fmt::Result {
     } else {
         f.write_str(part)
     }
-}
-
-/// A text that names no channel.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChannelError {
-    /// A table's name with an open quote, an empty part or too many parts.
-    #[error("`{0}` is not a table's name; write `orders`, `public.orders` or, with quotes, `\"odd.name\"`")]
-    Table(String),
-    /// No known kind before the colon.
-    #[error("`{0}` is not a channel; a channel is `table:NAME`, `event:NAME`, `room:NAME` or `notify:NAME`")]
-    Kind(String),
-    /// Empty, longer than 256 bytes, or with control characters.
-    #[error("a channel's name has 1 to 256 bytes and no control characters")]
-    Length,
 }
 
 impl FromStr for TableName {
@@ -103,67 +91,14 @@ fn take_part(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// What a client subscribes to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Channel {
-    /// `table:orders`: the rows of a table and their changes.
-    Table(TableName),
-    /// `room:lobby`: messages that clients publish.
-    Room(Box<str>),
-    /// `notify:addedrecord`: what the database's own NOTIFY says on that channel.
-    Notify(Box<str>),
-    /// `event:newData`: what happens to a table, under an application's own event name. Such a name is configured; the log
-    /// knows tables only.
-    Event(Box<str>),
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Channel::Table(name) => write!(f, "table:{name}"),
-            Channel::Room(name) => write!(f, "room:{name}"),
-            Channel::Notify(name) => write!(f, "notify:{name}"),
-            Channel::Event(name) => write!(f, "event:{name}"),
-        }
-    }
-}
-
-impl FromStr for Channel {
-    type Err = ChannelError;
-
-    fn from_str(text: &str) -> Result<Self, ChannelError> {
-        match text.split_once(':') {
-            Some(("table", name)) => name.parse().map(Channel::Table),
-            Some(("room", name)) => plain(name).map(Channel::Room),
-            Some(("notify", name)) => plain(name).map(Channel::Notify),
-            Some(("event", name)) => plain(name).map(Channel::Event),
-            _ => Err(ChannelError::Kind(text.chars().take(64).collect())),
-        }
-    }
-}
-
-/// A name that is taken as it is written.
-fn plain(name: &str) -> Result<Box<str>, ChannelError> {
-    let odd = name.is_empty() || name.len() > 256 || name.contains(char::is_control);
-    if odd { Err(ChannelError::Length) } else { Ok(name.into()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_what_it_writes() {
-        for text in [
-            "table:orders",
-            "table:public.orders",
-            "table:\"a.b\".\"say \"\"hi\"\"\"",
-            "table:größe",
-            "room:a:b c",
-            "notify:Added record",
-            "event:newData",
-        ] {
-            assert_eq!(text.parse::<Channel>().expect(text).to_string(), text);
+        for text in ["orders", "public.orders", "\"a.b\".\"say \"\"hi\"\"\"", "größe"] {
+            assert_eq!(text.parse::<TableName>().expect(text).to_string(), text);
         }
     }
 
@@ -174,19 +109,8 @@ mod tests {
 
     #[test]
     fn refuses_what_has_no_clear_end() {
-        for text in [
-            "table:",
-            "table:a.b.c",
-            "table:a..b",
-            "table:\"a",
-            "table:\"a\"b",
-            "table:a\"b",
-            "room:",
-            "notify:",
-            "lobby",
-            "",
-        ] {
-            assert!(text.parse::<Channel>().is_err(), "{text}");
+        for text in ["", "a.b.c", "a..b", "\"a", "\"a\"b", "a\"b"] {
+            assert!(text.parse::<TableName>().is_err(), "{text}");
         }
     }
 }

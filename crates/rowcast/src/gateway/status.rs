@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::board::Board;
 use super::since;
 use crate::ingest::pull::Pulling;
 use crate::session::Node;
+use crate::session::quota::Tallied;
 
 /// Sessions listed in Console.
 const SESSIONS: usize = 100;
@@ -46,7 +47,7 @@ pub(super) fn status(node: &Node, board: &Board) -> Json {
         "sessions": sessions.iter().take(SESSIONS).map(|(key, connected)| {
             let (queued_bytes, behind) = connected.queue.status();
             json!({
-                "id": key.0.to_string(),
+                "id": node.session_name(*key),
                 "transport": connected.transport,
                 "remote": connected.remote,
                 "subscriptions": connected.subscriptions.load(Ordering::Relaxed),
@@ -55,9 +56,31 @@ pub(super) fn status(node: &Node, board: &Board) -> Json {
                 "connected_ms": since(connected.since),
             })
         }).collect::<Vec<_>>(),
+        "tenants": node.quotas.tenants().iter().map(|(name, tallied)| (name.to_string(), tenant(tallied))).collect::<Map<_, _>>(),
         "ingest": pulls,
         "errors": board.errors(),
     })
+}
+
+fn tenant(tallied: &Tallied) -> Json {
+    let Tallied { connections, subscriptions, messages, bytes, .. } = tallied;
+    let refused: Map<_, _> = tallied.refused().map(|(reason, count)| (reason.to_owned(), json!(count))).collect();
+    json!({ "connections": connections, "subscriptions": subscriptions, "messages": messages, "bytes": bytes, "refused": refused })
+}
+
+/// Where there are tenants: of so many as have a name of their own.
+fn record_tenants(node: &Node) {
+    node.quotas.tidy();
+    for (name, tallied) in node.quotas.tenants() {
+        let tenant = || name.to_string();
+        metrics::gauge!("rowcast_tenant_connections", "tenant" => tenant()).set(tallied.connections as f64);
+        metrics::gauge!("rowcast_tenant_subscriptions", "tenant" => tenant()).set(tallied.subscriptions as f64);
+        metrics::counter!("rowcast_tenant_messages_total", "tenant" => tenant()).absolute(tallied.messages);
+        metrics::counter!("rowcast_tenant_bytes_total", "tenant" => tenant()).absolute(tallied.bytes);
+        for (reason, count) in tallied.refused().filter(|(_, count)| *count > 0) {
+            metrics::counter!("rowcast_tenant_refused_total", "tenant" => tenant(), "by" => reason).absolute(count);
+        }
+    }
 }
 
 fn pull_status(pull: &Pulling) -> Json {
@@ -84,6 +107,7 @@ pub(super) fn record_metrics(node: &Node, board: &Board) {
     metrics::gauge!("rowcast_hub_lag_events").set(behind_hub as f64);
     node.record_gates();
     node.record_presence();
+    record_tenants(node);
     record_sessions(node);
     record_sources(board);
     record_spools(board);

@@ -76,7 +76,7 @@ impl Telling {
                 pack(wire, &self.name, self.position, data.len(), |out| out.extend_from_slice(data))
             }
             _ => {
-                let channel = Channel::Room(self.name.clone());
+                let channel = Channel::Room((&*self.name).into());
                 let message = Message { channel, event: self.name.clone(), json: self.data.as_str().into() };
                 let body = message_body(&message, self.position, self.time_ms);
                 frame(wire, "message", id, self.position, &body)

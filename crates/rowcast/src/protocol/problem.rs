@@ -22,6 +22,9 @@ pub struct Problem {
     /// When to come back, where the server knows that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_ms: Option<u64>,
+    /// Whether it is about what this caller has, not about what the server has: over HTTP that is another status.
+    #[serde(skip)]
+    pub of_caller: bool,
 }
 
 /// A part of a filter's text.
@@ -69,12 +72,18 @@ pub enum Code {
 impl Problem {
     /// A problem that says all in its message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, at: None, retry_ms: None }
+        Self { code, message: message.into(), hint: None, at: None, retry_ms: None, of_caller: false }
     }
 
     /// The same with when to come back.
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
         self.retry_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+        self
+    }
+
+    /// The same as one about what this caller has.
+    pub fn of_caller(mut self) -> Self {
+        self.of_caller = true;
         self
     }
 
@@ -88,7 +97,14 @@ impl Problem {
 impl From<FilterError> for Problem {
     fn from(error: FilterError) -> Self {
         let at = At { offset: error.offset, length: error.length };
-        Self { code: Code::BadFilter, message: error.message, hint: error.hint, at: Some(at), retry_ms: None }
+        Self {
+            code: Code::BadFilter,
+            message: error.message,
+            hint: error.hint,
+            at: Some(at),
+            retry_ms: None,
+            of_caller: false,
+        }
     }
 }
 

@@ -154,6 +154,8 @@ pub enum ServerMessage {
         hint: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<At>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_ms: Option<u64>,
     },
     Close {
         reason: String,
@@ -224,8 +226,8 @@ pub enum GapReason {
 impl ServerMessage {
     /// An `error` about a subscription, a request, or neither.
     pub fn error(id: Option<String>, reference: Option<String>, problem: Problem) -> Self {
-        let Problem { code, message, hint, at, retry_ms: _ } = problem;
-        Self::Error { id, reference, code, message, hint, at }
+        let Problem { code, message, hint, at, retry_ms, of_caller: _ } = problem;
+        Self::Error { id, reference, code, message, hint, at, retry_ms }
     }
 
     /// The message's `type`.

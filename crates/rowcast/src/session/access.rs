@@ -84,7 +84,7 @@ pub(super) async fn on_channel(
             let rule = auth.rules.table(name, identity).filter(|rule| rule.read.is_some() || rule.rls);
             return rule.map(|_| Vec::new()).ok_or_else(|| super::rights::hidden(name).into());
         }
-        channel => channel.to_string(),
+        channel => channel.as_said(),
     };
     let refused = || {
         let message = format!("you may not {} `{name}`", act.word());

@@ -1,7 +1,7 @@
 //! What a door asks of a session that understands its client's messages itself, and gives positions back for it.
 
 use super::follow::Start;
-use super::{Phase, Session, requests};
+use super::{Phase, Session, channel, requests};
 use crate::event::{Channel, Position, TableName};
 use crate::protocol::deliver::Deliver;
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe};
@@ -40,6 +40,8 @@ impl Session {
                 self.request(requests::publish(self.node.clone(), self.identity.clone(), publish))
             }
             ClientMessage::Insert(insert) => {
+                // Each row is as much as a message.
+                self.further_messages(insert.rows.len().saturating_sub(1));
                 self.request(requests::insert(self.node.clone(), self.identity.clone(), insert))
             }
         }
@@ -89,7 +91,7 @@ impl Session {
         }
         let channel = &*subscribe.channel;
         let table = |name: &TableName| format!("table:{}", name.name.to_lowercase());
-        match channel.parse::<Channel>() {
+        match channel::named(&self.node, &self.identity, channel) {
             Ok(Channel::Table(name)) => table(&name),
             Ok(Channel::Event(name)) => match self.node.events.get(&*name) {
                 Some(event) => table(&event.table),

@@ -61,6 +61,26 @@ impl Bucket {
         self.until_paid(&state)
     }
 
+    /// After what time there is a token.
+    pub(super) fn wait(&self, now: Instant) -> Duration {
+        if self.rate <= 0.0 {
+            return Duration::ZERO;
+        }
+        let mut state = self.state.lock();
+        self.fill(&mut state, now);
+        Duration::try_from_secs_f64((1.0 - state.tokens) / self.rate).unwrap_or_default()
+    }
+
+    /// Whether it is as if nothing had ever been taken.
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        if self.rate <= 0.0 {
+            return true;
+        }
+        let mut state = self.state.lock();
+        self.fill(&mut state, now);
+        state.tokens >= self.burst
+    }
+
     /// After what time nothing is owed.
     pub(super) fn owed(&self, now: Instant) -> Duration {
         if self.rate <= 0.0 {

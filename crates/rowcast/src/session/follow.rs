@@ -17,10 +17,11 @@ use super::identify::Judged;
 use super::node::Node;
 use super::order::parse_order;
 use super::permit::Permit;
+use super::quota::Accounts;
 use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
 use super::rights::{NoRights, Rights, hidden, rules, to_read};
 use super::settle::{Settled, Unsettled};
-use super::share::{Need, Next, Reader, Taken};
+use super::share::{Need, Next, Piece, Reader, Taken};
 use crate::auth::Identity;
 use crate::event::{Channel, Offset, Position, Table};
 use crate::filter::Filter;
@@ -88,6 +89,11 @@ impl Wish {
             known: Mutex::default(),
         }
     }
+
+    /// Whether it begins with rows.
+    pub(super) fn reads_rows(&self) -> bool {
+        matches!(self.channel, Channel::Table(_)) && self.snapshot.wanted()
+    }
 }
 
 /// Where to begin.
@@ -136,6 +142,8 @@ struct Gone;
 enum NoSnapshot {
     /// The others who shared it were faster.
     FellOut,
+    /// Who pays for it has read too many rows already.
+    Refused(Problem),
     Unsettled(Unsettled),
 }
 
@@ -153,13 +161,20 @@ pub(super) type Sent = Box<(SubscriptionKey, Step)>;
 type Sender = mpsc::Sender<Sent>;
 
 /// Runs until the hub can carry on, the subscription fails, or nobody listens.
-pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: SubscriptionKey, steps: Sender) {
+pub(super) async fn follow(
+    node: Arc<Node>,
+    accounts: Option<Arc<Accounts>>,
+    wish: Arc<Wish>,
+    start: Start,
+    key: SubscriptionKey,
+    steps: Sender,
+) {
     let cursor = node.log.head();
     let pending = pending(&wish.deliver);
     let rights = Arc::default();
     let follow =
         Follow { wish, rights, bound: None, cursor, open: false, skip: None, bytes: 0, pending, unsure_until: None };
-    let mut way = Way { node, key, steps, follow, shown: false };
+    let mut way = Way { node, accounts, key, steps, follow, shown: false, again: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
             let ready = Step::Ready(Box::new(way.follow));
@@ -174,11 +189,15 @@ pub(super) async fn follow(node: Arc<Node>, wish: Arc<Wish>, start: Start, key: 
 
 struct Way {
     node: Arc<Node>,
+    /// Who pays for the rows that are read.
+    accounts: Option<Arc<Accounts>>,
     key: SubscriptionKey,
     steps: Sender,
     follow: Follow,
     /// Rows were sent that no `subscribed` has followed yet.
     shown: bool,
+    /// It begins anew, which its client has not asked for.
+    again: bool,
 }
 
 impl Way {
@@ -249,6 +268,7 @@ impl Way {
 
     /// Begins again after a gap: with what is newer than `from`, and contains the transaction `tx`.
     async fn again(&mut self, from: Position, tx: u64) -> Result<Result<(), Problem>, Gone> {
+        self.again = true;
         let needs_rights = self.node.auth.is_some();
         match self.bind_to_catalog(None).await.map_err(Problem::from) {
             Ok(()) => {}
@@ -334,6 +354,7 @@ impl Way {
         };
         let mut bound = bound;
         for tried in 0..SNAPSHOTS {
+            self.wait_for_rows().await;
             let (reason, message) = match self.snapshot(&bound, need).await? {
                 Ok(Taken { settled, mark }) if self.fits(&bound, settled).await => {
                     self.begin_at(settled.position);
@@ -346,6 +367,8 @@ impl Way {
                     need.shared = false;
                     (Some(GapReason::Retention), "rows were taken too slowly to be shared with other clients")
                 }
+                Err(NoSnapshot::Refused(_)) if self.again => continue,
+                Err(NoSnapshot::Refused(problem)) => return Ok(Err(problem)),
                 Err(NoSnapshot::Unsettled(Unsettled::Store(StoreError::Altered(_)))) => {
                     (Some(GapReason::Schema), "the table was altered")
                 }
@@ -386,6 +409,9 @@ impl Way {
         loop {
             match reader.next().await {
                 Next::Rows(piece) => {
+                    if let Err(problem) = self.pay(&piece, head.is_some()) {
+                        return Ok(Err(NoSnapshot::Refused(problem)));
+                    }
                     let wish = &self.follow.wish;
                     let rows = piece.json(&bound.table, &bound.projection);
                     let frame = encode::snapshot(wish.wire, &wish.id_json, head.take(), &rows, piece.done);
@@ -408,7 +434,10 @@ impl Way {
         let mut rows = Vec::new();
         loop {
             match reader.next().await {
-                Next::Rows(piece) => rows.extend_from_slice(piece.rows()),
+                Next::Rows(piece) => match self.pay(&piece, rows.is_empty()) {
+                    Ok(()) => rows.extend_from_slice(piece.rows()),
+                    Err(problem) => return Ok(Err(NoSnapshot::Refused(problem))),
+                },
                 Next::End(Ok(taken)) => {
                     self.shown = true;
                     let (wish, columns, now) = (&self.follow.wish, &bound.projection.columns, now_ms());
@@ -423,6 +452,23 @@ impl Way {
                 Next::FellOut => return Ok(Err(NoSnapshot::FellOut)),
             }
         }
+    }
+
+    /// A snapshot that its client has not asked for waits until it may be read; any other one was refused before.
+    async fn wait_for_rows(&self) {
+        if let Some(accounts) = self.accounts.as_ref().filter(|_| self.again) {
+            tokio::time::sleep(accounts.wait_for_rows()).await;
+        }
+    }
+
+    /// Counts rows. One that has begun is told to its end: what it takes too much is owed. When it is its turn others may have taken all.
+    fn pay(&self, piece: &Piece, first: bool) -> Result<(), Problem> {
+        let Some(accounts) = &self.accounts else { return Ok(()) };
+        if first {
+            accounts.may_read_rows()?;
+        }
+        accounts.rows_read(piece.rows().len());
+        Ok(())
     }
 
     fn select(&self, bound: &Bound, rights: &Rights) -> Result<Select, Problem> {

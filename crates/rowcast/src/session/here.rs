@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::Session;
+use super::channel;
 use super::follow::Step;
+use super::node::Node;
 use super::permit::{Permit, ask};
 use super::seen::Seen;
 use crate::auth::Identity;
@@ -67,7 +69,7 @@ impl Session {
     /// The client is to be seen there no more.
     pub(super) fn untrack(&mut self, untrack: protocol::Untrack) {
         let protocol::Untrack { channel, reference, .. } = untrack;
-        match key(&channel, &self.identity) {
+        match key(&self.node, &channel, &self.identity) {
             Ok(key) => self.want(Wanted { key, reference, seen: None }),
             Err(problem) => self.reply(&ServerMessage::error(None, reference, problem)),
         }
@@ -75,7 +77,7 @@ impl Session {
 
     fn wanted(&mut self, track: protocol::Track) -> Result<Wanted, Problem> {
         let protocol::Track { channel, state, user, reference, .. } = track;
-        let key = key(&channel, &self.identity)?;
+        let key = key(&self.node, &channel, &self.identity)?;
         let most = self.node.limits.presence_state_bytes;
         let state = state.map(|state| Arc::<str>::from(state.get()));
         if let Some(bytes) = state.as_ref().map(|state| state.len()).filter(|bytes| *bytes > most) {
@@ -176,6 +178,6 @@ impl Session {
 }
 
 /// Whose channel a client means.
-pub fn key(channel: &str, identity: &Identity) -> Result<Key, Problem> {
-    Ok(Key { tenant: identity.tenant.clone(), channel: channel.parse()? })
+pub fn key(node: &Node, channel: &str, identity: &Identity) -> Result<Key, Problem> {
+    Ok(Key { tenant: identity.tenant.clone(), channel: channel::named(node, identity, channel)? })
 }

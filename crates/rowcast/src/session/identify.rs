@@ -12,7 +12,7 @@ use super::revoke::{closing, is_trusted};
 use super::rights::known;
 use super::{REPLIES_MAX, Session};
 use crate::auth::{Identity, Rejected};
-use crate::hub::SubscriptionKey;
+use crate::hub::{Closing, SubscriptionKey};
 use crate::protocol::{Auth, ClientMessage, Code, Problem, ServerMessage};
 
 /// Messages that came while a token was looked at: what they ask for is judged by what comes of it.
@@ -83,9 +83,19 @@ impl Session {
 
     /// Goes on as somebody: as the same one with a newer token, or as the one that it turns out to be.
     pub fn become_known(&mut self, identity: Arc<Identity>) -> Result<(), Problem> {
-        if !self.identity.may_become(&identity) {
+        let identity = match &*self.identity.tenant {
+            "" => Some(identity),
+            tenant => identity.at(tenant),
+        };
+        let Some(identity) = identity.filter(|identity| self.identity.may_become(identity)) else {
             let problem = Problem::new(Code::Unauthenticated, "the token is not of the user who is connected");
             return Err(problem.hint("open another connection for another user"));
+        };
+        if let Err(problem) = self.change_payer(&identity) {
+            // There is no room for it among those of who it is.
+            let (message, retry_ms) = (problem.message.clone(), problem.retry_ms.unwrap_or(1_000));
+            self.connected.queue.close(Closing { reason: "too_many_connections", message, retry_ms });
+            return Err(problem);
         }
         self.set_identity(identity);
         // It may have been revoked since it was looked at, when this client was not known as its bearer yet.

@@ -1,6 +1,8 @@
 //! What all sessions of a node share: the rooms below, the limits, and the list of who is connected.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use parking_lot::Mutex;
 use super::chosen::Sets;
 use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
+use super::quota::{Accounts, Quotas, Shares};
 use super::revoke::is_trusted;
 use super::settle::Shown;
 use super::share::Sharing;
@@ -129,6 +132,8 @@ pub struct Node {
     pub presence: Arc<Presence>,
     /// Who may do what; `None`: everybody everything.
     pub auth: Option<Arc<Auth>>,
+    /// What each tenant, user and address may have.
+    pub quotas: Quotas,
     /// What holds a herd back.
     pub(super) gates: Gates,
     /// Snapshots that several subscriptions take.
@@ -139,6 +144,8 @@ pub struct Node {
     pub(super) sets: Sets,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
+    /// Gives sessions their names.
+    names: RandomState,
     /// Nobody is let in any more.
     draining: AtomicBool,
 }
@@ -158,6 +165,16 @@ pub struct Connected {
     pub queue: Arc<Queue>,
     /// How many subscriptions it has.
     pub subscriptions: AtomicUsize,
+}
+
+/// A client that has found room.
+pub struct Admitted {
+    /// Its session's.
+    pub key: SessionKey,
+    /// As others see it.
+    pub connected: Arc<Connected>,
+    /// What it has of what is its tenant's, its user's and its address's.
+    pub(super) shares: Option<Box<Shares>>,
 }
 
 impl Node {
@@ -181,12 +198,14 @@ impl Node {
             events,
             presence,
             auth: None,
+            quotas: Quotas::default(),
             gates,
             sharing: Sharing::default(),
             shown: Mutex::default(),
             sets: Sets::default(),
             sessions,
             next_session: AtomicU64::new(1),
+            names: RandomState::new(),
             draining: AtomicBool::new(false),
         }
     }
@@ -197,13 +216,15 @@ impl Node {
         transport: &'static str,
         remote: String,
         identity: &Arc<Identity>,
-    ) -> Result<(SessionKey, Arc<Connected>), Problem> {
+    ) -> Result<Admitted, Problem> {
+        let accounts = self.accounts(identity, &remote);
         let mut sessions = self.sessions.lock();
         // Asked with the list locked: who is not refused is in the list that `drain` goes through.
         if self.draining.load(Ordering::SeqCst) {
             let problem = Problem::new(Code::Unavailable, "the server stops").retry_after(self.away());
             return Err(problem.hint("reconnect in a moment, and resume"));
         }
+        let shares = accounts.map(Shares::take).transpose()?;
         if sessions.len() >= self.limits.connections {
             refused("connections");
             let message = format!("this node has its {} connections; try again later", self.limits.connections);
@@ -232,7 +253,18 @@ impl Node {
             self.dismiss(key);
             return Err(super::refused(&Rejected::Revoked));
         }
-        Ok((key, connected))
+        Ok(Admitted { key, connected, shares })
+    }
+
+    /// What a session is called outside: it tells nobody how many there were before.
+    pub fn session_name(&self, key: SessionKey) -> String {
+        format!("{:016x}", self.names.hash_one(key.0))
+    }
+
+    /// Who pays for a client of this address, as `remote` has it.
+    pub(super) fn accounts(&self, identity: &Identity, remote: &str) -> Option<Arc<Accounts>> {
+        let address = remote.parse::<SocketAddr>().ok().map(|remote| remote.ip());
+        self.quotas.accounts(identity, address)
     }
 
     pub(super) fn dismiss(&self, key: SessionKey) {
@@ -251,8 +283,7 @@ impl Node {
 
     /// When one that finds no room should come back: not before a moment, and not together with the others.
     fn away(&self) -> Duration {
-        let some = Duration::from_millis(rand::random_range(1_000..5_000));
-        some + self.gates.handshakes.promise(Instant::now())
+        away() + self.gates.handshakes.promise(Instant::now())
     }
 
     /// Waits until a snapshot may be read.
@@ -310,6 +341,11 @@ pub struct Drain {
     /// Over what time they are told to come back, each at another moment. `None`: as long as it takes to let them in again, and not
     /// less than `retry`.
     pub spread: Option<Duration>,
+}
+
+/// A moment, another one for each.
+pub(super) fn away() -> Duration {
+    Duration::from_millis(rand::random_range(1_000..5_000))
 }
 
 fn refused(by: &'static str) {

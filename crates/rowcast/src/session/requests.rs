@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::access::{known, may_publish};
+use super::channel;
 use super::node::Node;
 use super::rights::to_insert;
 use serde_json::value::RawValue;
@@ -22,8 +23,8 @@ pub async fn publish_message(
     json: &str,
     ephemeral: bool,
 ) -> Result<Option<Position>, Problem> {
-    let channel: Channel = channel.parse()?;
     known(identity)?;
+    let channel = channel::named(node, identity, channel)?;
     let Channel::Room(_) = channel else {
         let problem =
             Problem::new(Code::BadChannel, "messages go to rooms; what a table or NOTIFY says comes from the database");

@@ -28,13 +28,13 @@ pub struct Whose {
 }
 
 impl Whose {
-    fn is_meant(&self, key: SessionKey, identity: &Identity) -> bool {
+    fn is_meant(&self, session: &str, identity: &Identity) -> bool {
         let is = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| found.is_some_and(|found| found == wanted))
         };
         is(&self.user, identity.user.as_deref())
             && is(&self.tenant, Some(&identity.tenant))
-            && is(&self.session, Some(&key.0.to_string()))
+            && is(&self.session, Some(session))
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn closing(reason: Option<&str>) -> Closing {
 impl Node {
     /// Puts clients out. Returns how many.
     pub fn disconnect(self: &Arc<Self>, whose: &Whose, reason: Option<&str>) -> usize {
-        self.put_out(self.sessions(), reason, |key, identity| whose.is_meant(key, identity))
+        self.put_out(self.sessions(), reason, |key, identity| whose.is_meant(&self.session_name(key), identity))
     }
 
     /// Puts out those of some clients whose tokens are trusted no longer. Returns how many.

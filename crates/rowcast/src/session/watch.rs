@@ -32,18 +32,19 @@ impl Session {
             return Err(Problem::new(Code::BadMessage, message));
         }
         let channel = subscribe.channel.strip_prefix(PRESENCE).unwrap_or(&subscribe.channel);
-        let channel = here::key(channel, &self.identity)?.channel;
+        let channel = here::key(&self.node, channel, &self.identity)?.channel;
         let (node, identity, watched) = (self.node.clone(), self.identity.clone(), channel.clone());
         let mut asking = Box::pin(async move { ask(&node, &identity, &watched).await });
         let allowed = (&mut asking).now_or_never().transpose()?;
         let is_new = !matches!(start, Start::Quietly(_));
+        let place = self.place()?;
         let key = self.new_key();
         let wish = Arc::new(Wish::plain(subscribe.id, &self.identity, channel, self.wire));
         let phase = match allowed {
             Some(permit) => self.watching(key, &wish, is_new, permit),
             None => self.asking(key, is_new, asking),
         };
-        self.subscriptions.insert(key, Subscription { wish, phase, reached: None });
+        self.subscriptions.insert(key, Subscription { wish, phase, reached: None, _place: place });
         self.count_subscriptions();
         Ok(())
     }

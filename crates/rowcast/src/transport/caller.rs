@@ -20,7 +20,7 @@ use self::entrance::Entrance;
 use self::token::Found;
 use super::reply::Refusal;
 use super::{Doors, influx};
-use crate::auth::Identity;
+use crate::auth::{Identity, tenant_of_host};
 use crate::protocol::{Code, Problem};
 use crate::session::{self, access::may_administer};
 
@@ -72,6 +72,13 @@ pub(super) async fn find(State(doors): State<Doors>, mut request: Request, next:
             Err(refused) => return refuse(entrance, &parts, refused),
         },
     };
+    let caller = match entrance {
+        Entrance::Open => caller,
+        _ => match at_host(&doors, caller, &parts) {
+            Ok(caller) => caller,
+            Err(refused) => return refuse(entrance, &parts, refused),
+        },
+    };
     parts.extensions.insert(Caller(caller));
     let mut response = next.run(Request::from_parts(parts, body)).await;
     // What one may see is not for the next one.
@@ -91,6 +98,8 @@ pub(super) async fn arrive(State(doors): State<Doors>, request: Request, next: N
             Err(refused) => Err(Box::new(refused.problem)),
         },
     };
+    let arrival = arrival
+        .and_then(|caller| at_host(&doors, caller, &parts).map_err(|refused| Box::new(refused.problem)));
     parts.extensions.insert(Arrival(arrival));
     next.run(Request::from_parts(parts, body)).await
 }
@@ -134,6 +143,21 @@ async fn identify(doors: &Doors, entrance: Entrance, parts: &mut Parts) -> Resul
         Ok(identity) => Ok(Some(identity)),
         Err(rejected) => Err(Refused { problem: session::refused(&rejected), error: Some("invalid_token") }),
     }
+}
+
+/// Where tenants have hosts of their own, nobody comes by another's.
+fn at_host(doors: &Doors, caller: Arc<Identity>, parts: &Parts) -> Result<Arc<Identity>, Refused> {
+    let Some(pattern) = doors.node.auth.as_ref().and_then(|auth| auth.settings.tenant_host.as_deref()) else {
+        return Ok(caller);
+    };
+    let header = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // HTTP/2 has the host in the URI instead.
+    let host = header.or_else(|| parts.uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
+    let wrong = |message: &str, error| Refused { problem: Problem::new(Code::Unauthenticated, message), error };
+    let Some(tenant) = tenant_of_host(pattern, host) else {
+        return Err(wrong("this host is no tenant's", None));
+    };
+    caller.at(tenant).ok_or_else(|| wrong("the token is not of this host's tenant", Some("invalid_token")))
 }
 
 fn nobody() -> Refused {

@@ -8,12 +8,14 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as JsonValue, json};
 
 use super::caller::Caller;
 use super::reply::Refusal;
+use super::toll::{Lines, Payer};
 use super::{Doors, POSITION};
 use crate::event::Table;
 use crate::ingest::{Asked, Format};
@@ -69,6 +71,7 @@ pub(super) struct Rows {
 /// `GET /v1/tables/{table}`
 pub(super) async fn rows(
     State(doors): State<Doors>,
+    payer: Payer,
     Caller(identity): Caller,
     name: Result<Path<String>, PathRejection>,
     query: Result<Query<Rows>, QueryRejection>,
@@ -91,11 +94,14 @@ pub(super) async fn rows(
         offset: query.offset,
         table: table.clone(),
     };
+    payer.may_read_rows()?;
     let _permit = node.snapshot_permit().await?;
     let mut begun = Begun::begin(node, &select, 0, |_| ()).await.map_err(Problem::from)?;
     let mut body = vec![b'['];
     while let Some(chunk) = begun.snapshot.rows.recv().await {
-        for row in chunk.map_err(store_problem)? {
+        let chunk = chunk.map_err(store_problem)?;
+        payer.rows_read(chunk.len());
+        for row in chunk {
             if body.len() > 1 {
                 body.push(b',');
             }
@@ -130,6 +136,7 @@ fn default_buckets() -> u32 {
 /// `GET /v1/tables/{table}/series`
 pub(super) async fn series(
     State(doors): State<Doors>,
+    payer: Payer,
     Caller(identity): Caller,
     name: Result<Path<String>, PathRejection>,
     query: Result<Query<SeriesWish>, QueryRejection>,
@@ -137,8 +144,10 @@ pub(super) async fn series(
     let (node, Query(query)) = (&doors.node, query?);
     let asked = question(node, &identity, &table_name(name)?, query.filter.as_deref()).await?;
     let query = series_query(asked, query)?;
+    payer.may_read_rows()?;
     let _permit = node.snapshot_permit().await?;
     let (history, settled) = history(node, query).await.map_err(Problem::from)?;
+    payer.rows_read(history.series.groups.iter().map(|group| group.time.len()).sum());
     let mut answer = serde_json::to_value(&history.series).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     answer["position"] = json!(settled.position.to_string());
     Ok(Json(answer).into_response())
@@ -190,6 +199,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// `POST /v1/tables/{table}`
 pub(super) async fn ingest(
     State(doors): State<Doors>,
+    payer: Payer,
     Caller(identity): Caller,
     name: Result<Path<String>, PathRejection>,
     query: Result<Query<Pushed>, QueryRejection>,
@@ -201,7 +211,11 @@ pub(super) async fn ingest(
     let key = idempotency_key(&headers)?;
     let guard = to_insert(&doors.node, &identity, &name).await?;
     let asked = Asked { key, dead_letters: query.dead_letters, guard, sender: sender(&identity) };
-    let report = doors.node.ingest.stream_asked(&name, format, asked, body.into_data_stream()).await;
+    let lines = Lines::of(&payer, format);
+    let body = body.into_data_stream().inspect_ok(|chunk| lines.passed(chunk));
+    let report = doors.node.ingest.stream_asked(&name, format, asked, body).await;
+    let taken = report.as_ref().unwrap_or_else(|failure| &failure.report);
+    lines.settle(taken.count + taken.repeated + taken.rejected_count);
     let report = match report {
         Ok(report) => report,
         Err(failure) => {

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::Doors;
 use super::caller::Caller;
+use super::toll::Payer;
 use crate::auth::Identity;
 use crate::event::{Table, TableName};
 use crate::filter::Dialect;
@@ -124,22 +125,24 @@ type Body = Result<Bytes, BytesRejection>;
 
 async fn second(
     State(doors): State<Doors>,
+    payer: Payer,
     Caller(identity): Caller,
     Query(wish): Query<Wish>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(write(&doors, &identity, wish, &headers, body).await, second_shape)
+    answer(write(&doors, (&payer, &identity), wish, &headers, body).await, second_shape)
 }
 
 async fn first(
     State(doors): State<Doors>,
+    payer: Payer,
     Caller(identity): Caller,
     Query(wish): Query<Wish>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(write(&doors, &identity, wish, &headers, body).await, first_shape)
+    answer(write(&doors, (&payer, &identity), wish, &headers, body).await, first_shape)
 }
 
 fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_json::Value) -> Response {
@@ -151,17 +154,27 @@ fn answer(written: Result<(), Refused>, shape: impl FnOnce(&Refused) -> serde_js
     response
 }
 
+/// Whether a path is one of these doors'.
+pub(super) fn is_its(path: &str) -> bool {
+    matches!(path, "/api/v2/write" | "/write")
+}
+
 /// Why somebody may not write, in the words of the interface that was asked.
 pub(super) fn refuse(path: &str, problem: &Problem) -> Response {
     let (status, code) = match problem.code {
         Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        Code::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
         _ => (StatusCode::FORBIDDEN, "forbidden"),
     };
     let refused = Refused { status, code, message: problem.message.clone() };
-    match path {
+    let mut response = match path {
         "/write" => answer(Err(refused), first_shape),
         _ => answer(Err(refused), second_shape),
+    };
+    if let Some(retry_ms) = problem.retry_ms {
+        response.headers_mut().insert(header::RETRY_AFTER, retry_ms.div_ceil(1_000).into());
     }
+    response
 }
 
 fn second_shape(refused: &Refused) -> serde_json::Value {
@@ -228,7 +241,7 @@ struct TimeColumn {
 
 async fn write(
     doors: &Doors,
-    identity: &Arc<Identity>,
+    (payer, identity): (&Payer, &Arc<Identity>),
     wish: Wish,
     headers: &HeaderMap,
     body: Body,
@@ -269,6 +282,7 @@ async fn write(
             Err(reason) => wrong.add(number, reason.clone()),
         }
     }
+    payer.messages(count);
     for batch in batches.into_iter().filter_map(|(_, batch)| batch.ok()) {
         match doors.node.ingest.given(&batch.name, batch.records, "influx", batch.guard).await {
             Ok(report) => wrong.add_report(report),

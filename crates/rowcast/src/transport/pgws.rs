@@ -18,6 +18,7 @@ use super::caller::Caller;
 use super::dropin::{Connect, Notified, Rendering, Shown, Way};
 use super::reply::Refusal;
 use super::{Doors, remote, socket};
+use crate::auth::Identity;
 use crate::protocol::frame::text;
 use crate::protocol::{Code, Problem};
 
@@ -37,14 +38,17 @@ pub struct Pgws {
 
 impl Default for Pgws {
     fn default() -> Self {
-        let audiences = Audiences::These(vec!["default".into()]);
-        Self { path: "/ws".into(), channels: vec!["pgws".into()], audiences }
+        Self { path: "/ws".into(), channels: vec!["pgws".into()], audiences: Audiences::Auto }
     }
 }
 
 /// How it is decided, when a socket connects, whose messages it sees. The client has no say in it.
 #[derive(Clone)]
 pub enum Audiences {
+    /// Each socket is of its client's tenant; of `default`, where there are no tenants.
+    Auto,
+    /// Each socket is of its client's tenant, as its token has it.
+    Tenant,
     /// All sockets are of these.
     These(Vec<String>),
     /// This header of the request names them, separated by commas: for a proxy that sets it, and lets no client set it.
@@ -61,6 +65,8 @@ pub type Decide = Arc<dyn Fn(&Parts) -> Option<Vec<String>> + Send + Sync>;
 impl fmt::Debug for Audiences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("Auto"),
+            Self::Tenant => f.write_str("Tenant"),
             Self::These(audiences) => f.debug_tuple("These").field(audiences).finish(),
             Self::Header(name) => f.debug_tuple("Header").field(name).finish(),
             Self::Cookie(name) => f.debug_tuple("Cookie").field(name).finish(),
@@ -70,8 +76,12 @@ impl fmt::Debug for Audiences {
 }
 
 impl Audiences {
-    fn of(&self, request: &Parts) -> Option<Vec<String>> {
+    /// `tenants` is whether there are any.
+    fn of(&self, request: &Parts, identity: &Identity, tenants: bool) -> Option<Vec<String>> {
         match self {
+            // A tenant may be called `default`.
+            Self::Auto if !tenants => Some(vec!["default".into()]),
+            Self::Tenant | Self::Auto => (!identity.tenant.is_empty()).then(|| vec![identity.tenant.to_string()]),
             Self::These(audiences) => Some(audiences.clone()),
             Self::Header(name) => {
                 let mut values = request.headers.get_all(name).iter().map(|value| value.to_str().ok()).peekable();
@@ -127,7 +137,8 @@ async fn upgrade(
     request: Parts,
     upgrade: Result<socket::Upgrade, socket::NoUpgrade>,
 ) -> Result<Response, Refusal> {
-    let Some(audiences) = door.settings.audiences.of(&request) else {
+    let tenants = door.doors.node.auth.as_ref().is_some_and(|auth| auth.tokens.have_tenants());
+    let Some(audiences) = door.settings.audiences.of(&request, &identity, tenants) else {
         let problem = Problem::new(Code::ChannelNotAllowed, "the request does not say whose messages it may see");
         return Err(Refusal(problem.hint("docs/drop-ins.md tells how a socket's audiences are decided")));
     };
@@ -212,8 +223,13 @@ mod tests {
     fn check(audiences: &Audiences, headers: &[(&str, &str)], expected: Option<&[&str]>) {
         let request = headers.iter().fold(Request::get("/ws"), |request, (name, value)| request.header(*name, *value));
         let (parts, ()) = request.body(()).expect("a request").into_parts();
+        let identity = Identity { tenant: "acme".into(), ..(*Identity::anonymous()).clone() };
         assert_eq!(
-            audiences.of(&parts).as_ref().map(|a| a.iter().map(String::as_str).collect::<Vec<_>>()).as_deref(),
+            audiences
+                .of(&parts, &identity, true)
+                .as_ref()
+                .map(|a| a.iter().map(String::as_str).collect::<Vec<_>>())
+                .as_deref(),
             expected
         );
     }
@@ -227,6 +243,11 @@ mod tests {
         check(&cookie, &[("cookie", "other=1; tenant=\"a,b\"; x=y")], Some(&["a", "b"]));
         check(&cookie, &[("cookie", "tenants=a")], None);
         check(&Audiences::These(vec!["default".into()]), &[], Some(&["default"]));
+        check(&Audiences::Tenant, &[("x-tenants", "a"), ("cookie", "tenant=a")], Some(&["acme"]));
+        check(&Audiences::Auto, &[], Some(&["acme"]));
+        let (parts, ()) = Request::get("/ws").body(()).expect("a request").into_parts();
+        assert_eq!(Audiences::Auto.of(&parts, &Identity::anonymous(), true), None);
+        assert_eq!(Audiences::Auto.of(&parts, &Identity::anonymous(), false), Some(vec!["default".to_owned()]));
         let decide: Decide = Arc::new(|parts| (parts.uri.path() == "/ws").then(|| vec!["own".into()]));
         check(&Audiences::Decided(decide), &[], Some(&["own"]));
     }

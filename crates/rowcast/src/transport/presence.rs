@@ -17,7 +17,7 @@ pub(super) async fn list(
     channel: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
     let Path(channel) = channel.map_err(|rejection| Problem::new(Code::BadMessage, rejection.body_text()))?;
-    let key = here::key(&channel, &identity)?;
+    let key = here::key(&doors.node, &channel, &identity)?;
     access::may_watch(&doors.node, &identity, &key.channel).await?;
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, doors.node.presence.document(&key)).into_response())

@@ -48,9 +48,11 @@ pub(super) fn refused_stream(problem: Problem, headers: &HeaderMap) -> Response 
     (headers, format!("retry: {retry_ms}\n{frame}")).into_response()
 }
 
-/// The HTTP status of an error code.
-fn status(code: Code) -> StatusCode {
-    match code {
+/// The HTTP status of a problem.
+fn status(problem: &Problem) -> StatusCode {
+    match problem.code {
+        // A load balancer takes 503 for a server in trouble.
+        Code::TooManyConnections if problem.of_caller => StatusCode::TOO_MANY_REQUESTS,
         Code::BadJson
         | Code::BadMessage
         | Code::BadChannel
@@ -75,7 +77,7 @@ fn status(code: Code) -> StatusCode {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = status(self.0.code);
+        let status = status(&self.0);
         let seconds = self.0.retry_ms.map_or(RETRY_AFTER, |retry_ms| retry_ms.div_ceil(1000));
         let mut response = (status, Json(json!({ "error": self.0 }))).into_response();
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {

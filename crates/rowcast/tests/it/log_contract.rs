@@ -6,7 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use rowcast::event::{
-    Batch, Body, Change, Channel, Column, Message, Op, Position, ResetCause, Row, RowChange, Table, TableName, Value,
+    Batch, Body, Change, Channel, Column, Message, Op, Position, ResetCause, Room, Row, RowChange, Table, TableName,
+    Value,
 };
 use rowcast::log::local::{LocalLog, LogSettings};
 use rowcast::log::memory::MemoryLog;
@@ -328,7 +329,7 @@ fn value() -> impl Strategy<Value = Value> {
 fn channel() -> impl Strategy<Value = Channel> {
     prop_oneof![
         name().prop_map(Channel::Table),
-        text().prop_map(|room| Channel::Room(room.into())),
+        (text(), text()).prop_map(|(tenant, name)| Channel::Room(Room { tenant: tenant.into(), name: name.into() })),
         text().prop_map(|name| Channel::Notify(name.into())),
     ]
 }

@@ -55,4 +55,5 @@ mod sqlite_replace;
 mod sqlite_schema;
 mod sqlite_store;
 mod store_contract;
+mod tenants;
 mod tokens;

@@ -167,7 +167,7 @@ async fn what_is_of_another_database_counts_for_nothing() {
 async fn a_message_of_no_transaction_counts_for_nothing() {
     let world = World::new(Retention::default());
     let message = || {
-        let channel = "room:r".parse().expect("a channel");
+        let channel = Channel::Room("r".into());
         let message = rowcast::event::Message { channel, event: "e".into(), json: "1".into() };
         Change { tx: 0, last: true, time_ms: 0, body: Body::Message(message) }
     };

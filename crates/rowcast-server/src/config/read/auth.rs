@@ -197,10 +197,15 @@ impl<'a> Reader<'a> {
                 );
             }
         }
+        let tenant_host = self.text("auth.tenant_host");
+        if !tenant_host.is_empty() && !tenant_host.contains("{tenant}") {
+            self.wrong("auth.tenant_host", "it does not say where the tenant stands", "write for example \"{tenant}.example.com\"");
+        }
         Settings {
             anonymous: self.yes("auth.anonymous"),
             cookie: (!cookie.is_empty()).then_some(cookie),
             query: (!query.is_empty()).then_some(query),
+            tenant_host: (!tenant_host.is_empty()).then_some(tenant_host),
             warn: self.duration("auth.warn", Duration::ZERO, HOUR),
             grace: self.duration("auth.grace", Duration::ZERO, HOUR),
         }

@@ -83,7 +83,7 @@ impl<'l> One<'_, 'l> {
                 return self.nothing("channel", "this key is missing; or write `data`, for what is said once");
             }
             (None, Some(data)) => What::Data(data),
-            (Some(text), None) => match text.parse::<Channel>() {
+            (Some(text), None) => match Channel::of_client(&text, "") {
                 Ok(channel) => What::Channel(channel, self.shape(shape)?),
                 Err(error) => return self.nothing("channel", &sentence(error).what),
             },

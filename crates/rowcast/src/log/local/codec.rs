@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::event::{
-    Body, Change, Channel, Column, Message, Op, Place, ResetCause, Row, RowChange, Table, TableName, Value,
+    Body, Change, Channel, Column, Message, Op, Place, ResetCause, Room, Row, RowChange, Table, TableName, Value,
 };
 
 /// Bytes that are not what this program writes.
@@ -100,8 +100,13 @@ fn put_channel(out: &mut Vec<u8>, channel: &Channel) {
             out.push(0);
             put_name(out, name);
         }
-        Channel::Room(name) => {
+        Channel::Room(Room { tenant, name }) if tenant.is_empty() => {
             out.push(1);
+            put_text(out, name);
+        }
+        Channel::Room(Room { tenant, name }) => {
+            out.push(4);
+            put_text(out, tenant);
             put_text(out, name);
         }
         Channel::Notify(name) => {
@@ -225,6 +230,7 @@ impl<'a> Cursor<'a> {
             1 => Channel::Room(self.text()?.into()),
             2 => Channel::Notify(self.text()?.into()),
             3 => Channel::Event(self.text()?.into()),
+            4 => Channel::Room(Room { tenant: self.text()?.into(), name: self.text()?.into() }),
             _ => return Err(Malformed("a channel of an unknown kind")),
         })
     }
@@ -344,7 +350,11 @@ mod tests {
     #[test]
     fn no_prefix_of_a_change_reads_as_one() {
         let mut out = Vec::new();
-        let message = Message { channel: Channel::Room("lobby".into()), event: "said".into(), json: "{}".into() };
+        let message = Message {
+            channel: Channel::Room(Room { tenant: "acme".into(), name: "lobby".into() }),
+            event: "said".into(),
+            json: "{}".into(),
+        };
         let change = Change { tx: 7, last: true, time_ms: 1_763_678_422_123, body: Body::Message(message) };
         put_change(&mut out, &change, 0, &mut Previous::default());
         assert_eq!(Cursor::new(&out).change(&[], &mut Previous::default()), Ok(change));

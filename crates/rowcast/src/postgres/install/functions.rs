@@ -29,9 +29,9 @@ pub(super) async fn plan(client: &Client, mode: Mode) -> Result<Vec<String>, Ins
 }
 
 fn publish(mode: Mode) -> Function {
-    let wrong = "channel !~ '^(room|notify):.' IS NOT FALSE OR octet_length(channel) > 256 + position(':' IN channel)
-     OR channel ~ '[[:cntrl:]]'";
-    let hint = "A channel is room:NAME or notify:NAME, with a name of 1 to 256 bytes.";
+    let wrong = "channel !~ '^(room|room@[^:]+|notify):.' IS NOT FALSE OR octet_length(channel) > 256 + position(':' IN channel)
+     OR position(':' IN channel) > 400 OR channel ~ '[[:cntrl:]]'";
+    let hint = "A channel is room:NAME, room@TENANT:NAME or notify:NAME, with a name of 1 to 256 bytes.";
     let message = "'channel', channel, 'event', coalesce(event, 'message'), 'data', data";
     Function {
         signature: "publish(channel text, event text, data jsonb)",

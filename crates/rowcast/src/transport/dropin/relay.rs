@@ -14,6 +14,7 @@ use crate::auth::Identity;
 use crate::hub::Closing;
 use crate::protocol::encode::Wire;
 use crate::protocol::{Code, Problem, Subscribe};
+use crate::session::quota::Excess;
 use crate::session::{Session, UNAUTHENTICATED};
 use crate::transport::Doors;
 use crate::transport::dropin::shown::Told;
@@ -146,6 +147,13 @@ impl Relay {
 
     async fn hear(&mut self, heard: Heard) -> Result<(), End> {
         let (Heard::Text(text), Some(hear)) = (heard, &self.way.hear) else { return Ok(()) };
+        // There is no word for what is not taken, and a client that is not told of it loses messages.
+        self.session.afford(text.len()).map_err(|refused| match refused {
+            Excess::Later(Problem { message, retry_ms, .. }) => {
+                End::policy(Closing { reason: "rate_limited", message, retry_ms: retry_ms.unwrap_or(1_000) })
+            }
+            Excess::Enough(closing) => End::policy(closing),
+        })?;
         hear(text)
             .await
             .map_err(|problem| End::policy(Closing { reason: "not_sent", message: problem.message, retry_ms: 1000 }))

@@ -19,12 +19,15 @@ use super::identify::IdentityCell;
 use super::io::Shared;
 use super::native::{self, Native};
 use super::outbox::{Item, Outbox};
+use super::packet;
 use super::socket::{Inner, Socket};
 use super::space::Space;
 use crate::auth::{Identity, Rejected};
 use crate::hub::Closing;
+use crate::protocol::ServerMessage;
 use crate::protocol::engineio::Malformed;
 use crate::protocol::socketio::{Assembler, Packet, ROOT, Whole};
+use crate::session::quota::Excess;
 use crate::session::{REVOKED, Session, UNAUTHENTICATED};
 use crate::transport::engineio::{Handshake, Peer};
 use crate::transport::socket::{End, Heard};
@@ -178,8 +181,12 @@ impl Connection {
             }
             Packet::Event { namespace, id, name, arguments } => {
                 let socket = self.socket(namespace)?.clone();
+                let bytes = text.len() + attachments.iter().map(Bytes::len).sum::<usize>();
                 let arguments = Arguments::joined(arguments.iter().map(|argument| argument.get()), attachments);
-                self.event(&socket, &name, id, arguments)
+                match self.afford(&socket, id, bytes)? {
+                    true => self.event(&socket, &name, id, arguments),
+                    false => Ok(()),
+                }
             }
             Packet::Ack { namespace, id, arguments } => {
                 self.socket(namespace)?;
@@ -189,6 +196,24 @@ impl Connection {
             }
             Packet::ConnectError { .. } => Err(malformed(Malformed("only servers refuse a namespace"))),
         }
+    }
+
+    /// Counts an event. Where it is not taken the client is told so: in the answer, if it wants one.
+    fn afford(&mut self, socket: &Inner, id: Option<u64>, bytes: usize) -> Result<bool, End> {
+        let Some(native) = &mut self.native else { return Ok(true) };
+        let problem = match native.afford(bytes) {
+            Ok(()) => return Ok(true),
+            Err(Excess::Later(problem)) => problem,
+            Err(Excess::Enough(closing)) => return Err(End::policy(closing)),
+        };
+        let told = ServerMessage::error(None, None, problem);
+        let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
+        let (eio, path) = (self.handshake.eio(), &socket.space.path);
+        self.out.extend_from_slice(&match id {
+            Some(id) => packet::ack(eio, path, id, &arguments),
+            None => packet::event(eio, path, None, told.kind(), &arguments, None),
+        });
+        Ok(false)
     }
 
     /// The socket of a namespace. To speak where one is not is against the protocol.

@@ -25,6 +25,7 @@ use crate::protocol::engineio::Eio;
 use crate::protocol::socketio::ROOT;
 use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe, frame};
 use crate::session::Session;
+use crate::session::quota::Excess;
 use crate::transport::engineio::Handshake;
 use crate::transport::socket::End;
 
@@ -111,6 +112,11 @@ impl Native {
 
     pub(super) fn can_receive(&self) -> bool {
         self.session.can_receive()
+    }
+
+    /// Counts what a client says, on whatever namespace.
+    pub(super) fn afford(&mut self, bytes: usize) -> Result<(), Excess> {
+        self.session.afford(bytes)
     }
 
     pub(super) fn session(&mut self) -> &mut Session {

@@ -183,7 +183,7 @@ mod tests {
 
     #[track_caller]
     fn check(channel: &str, shape: Shape, body: &str, recovers: bool, position: Option<Position>, expected: &str) {
-        let what = What::Channel(channel.parse().expect("a channel"), shape);
+        let what = What::Channel(Channel::of_client(channel, "").expect("a channel"), shape);
         let pushed = Pushed::new(Push { event: "update".into(), what, after: None, listeners: Vec::new() });
         let id = serde_json::to_string(&pushed.id).expect("JSON");
         let wire = Wire::SocketIo { offsets: recovers };

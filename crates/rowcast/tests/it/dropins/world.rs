@@ -77,6 +77,7 @@ impl World {
         node.auth = auth.map(Arc::new);
         let node = Arc::new(node);
         let doors = Doors {
+            proxies: rowcast::gateway::Proxies::default(),
             influx: None,
             socketio: None,
             node: node.clone(),

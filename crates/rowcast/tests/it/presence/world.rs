@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rowcast::event::Channel;
 use rowcast::auth::{Identity, Standing};
 use rowcast::hub::Hub;
 use rowcast::log::Retention;
@@ -69,7 +70,7 @@ impl World {
 
     /// Who is on a channel of no tenant, as programs are told.
     pub(super) fn document(&self, channel: &str) -> Json {
-        let key = Key { tenant: "".into(), channel: channel.parse().expect("a channel") };
+        let key = Key { tenant: "".into(), channel: Channel::of_operator(channel).expect("a channel") };
         serde_json::from_slice(&self.node.presence.document(&key)).expect("JSON")
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use rowcast::event::TableName;
+use rowcast::event::{Channel, TableName};
 use rowcast::gateway::{Database, Drain, EventName, Gateway, LogPlace, StartError};
 use rowcast::log::local::LogSettings;
 use rowcast::socketio::{Io, Push, Settings, Shape, What};
@@ -97,7 +97,7 @@ pub(crate) fn insert(folder: &Path, speed: u32) {
 }
 
 pub(crate) fn new_data() -> Settings {
-    let what = What::Channel("event:newData".parse().expect("a channel"), Shape::Plain);
+    let what = What::Channel(Channel::Event("newData".into()), Shape::Plain);
     let push = Push { event: "newData".into(), what, after: None, listeners: Vec::new() };
     Settings { pushes: vec![push], ..Settings::default() }
 }

@@ -163,7 +163,8 @@ fn is_same_reset(a: &Body, b: &Body) -> bool {
 /// One that names no channel is nobody's.
 fn message(json: &str) -> Option<Body> {
     let published: Published<'_> = serde_json::from_str(json).ok()?;
-    let channel: Channel = published.channel.parse().ok().filter(|channel| !matches!(channel, Channel::Table(_)))?;
+    let channel =
+        Channel::of_operator(&published.channel).ok().filter(|channel| !matches!(channel, Channel::Table(_)))?;
     Some(Body::Message(Message { channel, event: published.event, json: published.data.get().into() }))
 }
 

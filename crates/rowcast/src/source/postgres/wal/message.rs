@@ -79,7 +79,7 @@ impl Logical {
 
 /// A channel that is no table: what is said of tables comes from their rows.
 fn channel(text: &str) -> Option<Channel> {
-    text.parse().ok().filter(|channel| !matches!(channel, Channel::Table(_)))
+    Channel::of_operator(text).ok().filter(|channel| !matches!(channel, Channel::Table(_)))
 }
 
 fn message(channel: Channel, event: &str, json: &str) -> Body {
@@ -113,6 +113,8 @@ mod tests {
     fn what_was_published_goes_to_its_channel() {
         let content = r#"{"channel": "room:a", "event": "said", "data": {"n": 1.50}}"#;
         check("rowcast", content, Some(["room:a", "said", r#"{"n": 1.50}"#]));
+        let content = r#"{"channel": "room@acme:a", "event": "said", "data": 1}"#;
+        check("rowcast", content, Some(["room@acme:a", "said", "1"]));
         check("rowcast", r#"{"channel":"table:orders","event":"e","data":1}"#, None);
         check("rowcast", "no JSON", None);
         check("rowcast:settle", "", None);
