@@ -40,7 +40,7 @@ async fn every_path_asks_for_a_token_but_for_a_few() {
     }
     let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     for path in &paths {
-        let target = path.replace("{*rest}", "nothing").replace('{', "").replace('}', "");
+        let target = path.replace("{*rest}", "nothing").replace(['{', '}'], "");
         for method in &methods {
             let status = world.request(method.clone(), &target).send().await.expect("an answer").status().as_u16();
             let open = OPEN.iter().find(|(m, p, _)| (*m == "*" || *m == method.as_str()) && p == path);
