@@ -19,8 +19,8 @@ mod list;
 mod node;
 mod order;
 mod pace;
-mod permit;
 mod pay;
+mod permit;
 pub mod quota;
 mod read;
 pub mod requests;
@@ -298,6 +298,7 @@ impl Session {
                 id: subscribe.id,
                 identity: Mutex::new(self.identity.clone()),
                 shown: Mutex::default(),
+                rights: Mutex::default(),
                 channel: Channel::Table(event.table.clone()),
                 filter: event.filter_with(filter)?,
                 columns: None,
@@ -325,6 +326,7 @@ impl Session {
             id: subscribe.id,
             identity: Mutex::new(self.identity.clone()),
             shown: Mutex::default(),
+            rights: Mutex::default(),
             channel,
             filter: filter.map(Filter::parse).transpose()?,
             columns: subscribe.columns,

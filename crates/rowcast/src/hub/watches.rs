@@ -90,8 +90,10 @@ impl Watches {
 
     fn prune(&mut self) {
         // The other is the session's; what is in the slab is one.
+        let is_gone =
+            |watch: &Arc<Watch>| Arc::strong_count(watch) == 1 && !self.members.contains_key(&watch.selection);
         let gone: Vec<usize> =
-            self.watches.iter().filter(|(_, (watch, _))| Arc::strong_count(watch) == 1).map(|(key, _)| key).collect();
+            self.watches.iter().filter(|(_, (watch, _))| is_gone(watch)).map(|(key, _)| key).collect();
         gone.into_iter().for_each(|key| self.remove(key));
         self.pruned = self.watches.len();
     }

@@ -52,6 +52,8 @@ pub(super) struct Wish {
     pub(super) identity: Mutex<Arc<Identity>>,
     /// What the client was shown last, so that it is known whether it can go on with that.
     pub(super) shown: Mutex<Option<Bound>>,
+    /// What decides about it at the moment, so that the next one who asks for the same finds it.
+    pub(super) rights: Mutex<Arc<Rights>>,
     /// `id` as JSON.
     pub(super) id_json: Arc<str>,
     pub(super) channel: Channel,
@@ -77,6 +79,7 @@ impl Wish {
             id,
             identity: Mutex::new(identity.clone()),
             shown: Mutex::default(),
+            rights: Mutex::default(),
             channel,
             filter: None,
             columns: None,
@@ -177,6 +180,7 @@ pub(super) async fn follow(
     let mut way = Way { node, accounts, key, steps, follow, shown: false, again: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
+            way.follow.wish.rights.lock().clone_from(&way.follow.rights);
             let ready = Step::Ready(Box::new(way.follow));
             let _ = way.steps.send(Box::new((key, ready))).await;
         }

@@ -98,8 +98,8 @@ pub(super) async fn arrive(State(doors): State<Doors>, request: Request, next: N
             Err(refused) => Err(Box::new(refused.problem)),
         },
     };
-    let arrival = arrival
-        .and_then(|caller| at_host(&doors, caller, &parts).map_err(|refused| Box::new(refused.problem)));
+    let arrival =
+        arrival.and_then(|caller| at_host(&doors, caller, &parts).map_err(|refused| Box::new(refused.problem)));
     parts.extensions.insert(Arrival(arrival));
     next.run(Request::from_parts(parts, body)).await
 }

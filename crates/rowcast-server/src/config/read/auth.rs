@@ -199,7 +199,11 @@ impl<'a> Reader<'a> {
         }
         let tenant_host = self.text("auth.tenant_host");
         if !tenant_host.is_empty() && !tenant_host.contains("{tenant}") {
-            self.wrong("auth.tenant_host", "it does not say where the tenant stands", "write for example \"{tenant}.example.com\"");
+            self.wrong(
+                "auth.tenant_host",
+                "it does not say where the tenant stands",
+                "write for example \"{tenant}.example.com\"",
+            );
         }
         Settings {
             anonymous: self.yes("auth.anonymous"),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rowcast::event::Channel;
 use rowcast::auth::{Identity, Standing};
+use rowcast::event::Channel;
 use rowcast::hub::Hub;
 use rowcast::log::Retention;
 use rowcast::log::memory::MemoryLog;

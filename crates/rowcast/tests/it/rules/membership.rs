@@ -108,3 +108,23 @@ async fn the_end_of_a_role_in_a_table_is_the_end_of_what_it_showed() {
     world.run("INSERT INTO logs VALUES (3, 'bob')");
     ada.hears_nothing().await;
 }
+
+#[tokio::test]
+async fn what_many_have_read_of_a_table_is_watched_for_each_of_them() {
+    let world = World::new(SCHEMA, auth(vec![read("messages", RULE)], None)).await;
+    let names: Vec<String> = (0..200).map(|n| format!("user{n}")).collect();
+    let values: Vec<String> = names.iter().map(|name| format!("('{name}', 1)")).collect();
+    world.run(&format!("INSERT INTO memberships (user, room) VALUES {}", values.join(", ")));
+    let mut clients = Vec::new();
+    for name in &names {
+        let mut client = world.client(&identity(json!({ "sub": name })));
+        client.subscribe("table:messages", json!({}));
+        client.hears(&["1 rows", "subscribed"]).await;
+        clients.push(client);
+    }
+    world.run("DELETE FROM memberships WHERE user LIKE 'user%'; INSERT INTO messages VALUES (9, 1, 'after')");
+    for client in &mut clients {
+        client.hears(&["revoked", "0 rows", "subscribed"]).await;
+        client.hears_nothing().await;
+    }
+}

@@ -18,7 +18,7 @@ use serde_json::{Map, Value as Json, json};
 use tempfile::TempDir;
 
 pub(super) struct World {
-    pub(super) gateway: Gateway,
+    _gateway: Gateway,
     pub(super) node: Arc<Node>,
     folder: TempDir,
 }
@@ -58,7 +58,7 @@ impl World {
         let builder = builder.limits(limits);
         let gateway = builder.start().await.expect("started");
         let node = gateway.node();
-        Self { gateway, node, folder }
+        Self { _gateway: gateway, node, folder }
     }
 
     pub(super) fn path(&self) -> PathBuf {
