@@ -154,6 +154,25 @@ async fn a_slow_client_is_told_everybody_again_and_nothing_wrong() {
 }
 
 #[tokio::test]
+async fn what_comes_after_something_that_was_missed_is_not_told_by_itself() {
+    let world = World::new(Limits { queue_bytes: 8 << 10, ..limits() });
+    let mut slow = world.watcher("room:r").await;
+    let mut quick = world.watcher("room:r").await;
+    let state = json!({"pad": "x".repeat(4060)});
+    let mut clients = ["first", "missed"].map(|name| world.client(user(name)));
+    for client in &mut clients {
+        client.track("room:r", state.clone()).await;
+        quick.presence().await;
+    }
+    // There was no room for the second; there is for its end.
+    clients[1].untrack("room:r").await;
+    quick.presence().await;
+    let heard = slow.presence().await;
+    assert_eq!((&heard["full"], slow.users.len()), (&json!(true), 1));
+    assert!(!slow.has_more().await);
+}
+
+#[tokio::test]
 async fn tenants_have_nothing_to_do_with_each_other() {
     let world = World::new(limits());
     let (mut of_a, mut of_b) = (world.client(world::tenant("a", "ann")), world.client(world::tenant("b", "ann")));
