@@ -36,12 +36,12 @@ use std::time::Duration;
 pub struct Auth {
     /// Reads tokens.
     pub tokens: Tokens,
+    /// What clients may do.
+    pub rules: rules::Rules,
     /// Who can log in with a password.
     pub users: Users,
     /// Makes the tokens of those who have logged in.
     pub issuer: Option<Issuer>,
-    /// What clients may do.
-    pub rules: rules::Rules,
     /// How tokens come and go.
     pub settings: Settings,
 }

@@ -20,7 +20,7 @@ pub struct Identity {
     pub issued: Option<u64>,
     /// When the token expires.
     pub expires: Option<SystemTime>,
-    /// Names the key that the token is signed with.
+    /// Names the key that the token is signed with; `None`: the program itself says who it is.
     pub key: Option<Arc<str>>,
 }
 

@@ -24,6 +24,9 @@ pub enum Person {
     },
 }
 
+/// Claims about the token itself, which are others each time it is made.
+const MADE: [&str; 4] = ["exp", "iat", "nbf", "jti"];
+
 impl Identity {
     /// Whose it is; `None` where that cannot be told from another's.
     pub fn person(&self) -> Option<Person> {
@@ -45,6 +48,17 @@ impl Identity {
             Standing::Unknown | Standing::Anonymous => true,
             Standing::Trusted => false,
         }
+    }
+
+    /// Whether it says the same of the same one as another; when the tokens were made and expire aside.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let said = |identity: &Self| {
+            let mut claims = identity.claims.clone();
+            MADE.iter().for_each(|name| drop(claims.remove(*name)));
+            claims
+        };
+        let same = self.standing == other.standing && self.tenant == other.tenant && self.user == other.user;
+        same && said(self) == said(other)
     }
 
     /// The same one when its token has expired: nothing is allowed before it shows another.
@@ -76,6 +90,19 @@ mod tests {
             assert!(!anna.may_become(&other) && !anna.expired().may_become(&other), "{other:?}");
         }
         assert!(Identity::unknown().may_become(&anna) && Identity::anonymous().may_become(&anna));
+    }
+
+    #[test]
+    fn a_newer_token_may_say_the_same() {
+        let with = |claims: &[(&str, u64)]| {
+            let claims = claims.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+            Identity { claims, ..known("anna", "acme") }
+        };
+        let one = with(&[("role", 1), ("exp", 5), ("iat", 1)]);
+        assert!(one.says_the_same(&with(&[("role", 1), ("exp", 9), ("jti", 7)])));
+        for other in [with(&[("role", 2), ("exp", 5)]), with(&[("exp", 5)]), one.expired()] {
+            assert!(!one.says_the_same(&other), "{other:?}");
+        }
     }
 
     #[test]

@@ -188,7 +188,8 @@ impl Tokens {
             self.keys.iter().any(|key| key.id() == id)
                 || self.key_sets.iter().any(|set| set.keys().iter().any(|key| key.id() == id))
         };
-        identity.key.as_ref().is_some_and(is_known) && !self.revocations.concern(identity)
+        // One without a key was made by the program itself.
+        identity.key.as_ref().is_none_or(is_known) && !self.revocations.concern(identity)
     }
 
     /// Counts revocations and changes of keys: after each, ask [`still_trusts`](Self::still_trusts) again.

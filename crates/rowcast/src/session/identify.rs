@@ -113,9 +113,12 @@ impl Session {
 
     pub(super) fn set_identity(&mut self, identity: Arc<Identity>) {
         self.connected.identity.lock().clone_from(&identity);
-        self.identity = identity;
+        let before = std::mem::replace(&mut self.identity, identity);
         self.term = Term::of(&self.node, &self.identity);
-        self.identity_changed();
+        // The usual renewal changes nothing: nothing is read again for it.
+        if !before.says_the_same(&self.identity) {
+            self.identity_changed();
+        }
     }
 
     /// Why a client that has not said who it is gets nothing, where it is one.

@@ -151,6 +151,33 @@ async fn an_old_cookie_does_not_keep_a_new_token_from_becoming_one() {
     assert_eq!(forgotten.send().await.expect("an answer").status(), 204);
 }
 
+/// A Socket.IO client that polls, with these headers in its handshake: the answer to its wish for the root namespace.
+async fn poll(world: &World, headers: &[(&'static str, String)]) -> String {
+    const TARGET: &str = "/socket.io/?EIO=4&transport=polling";
+    let request = headers.iter().fold(world.get(TARGET), |request, (name, value)| request.header(*name, value));
+    let opened = request.send().await.expect("an answer").text().await.expect("text");
+    let opened: Json =
+        serde_json::from_str(opened.strip_prefix('0').unwrap_or_else(|| panic!("{opened}"))).expect("JSON");
+    let target = format!("{TARGET}&sid={}", opened["sid"].as_str().expect("a sid"));
+    let said = world.request(Method::POST, &target).body("40").send().await.expect("an answer");
+    assert_eq!(said.status(), 200);
+    world.get(&target).send().await.expect("an answer").text().await.expect("text")
+}
+
+#[tokio::test]
+async fn who_polls_is_known_by_the_handshake() {
+    let world = World::new().await;
+    let anna = token("anna");
+    for headers in [vec![bearer(&anna)], vec![cookie(&anna)], vec![cookie(&anna), site("same-origin").remove(0)]] {
+        assert!(poll(&world, &headers).await.starts_with("40{"), "{headers:?}");
+    }
+    assert_eq!(poll(&world, &[]).await, r#"44{"message":"this needs a token","data":{"code":"unauthenticated"}}"#);
+    let wrong = r#"44{"message":"the token is not valid","data":{"code":"unauthenticated"}}"#;
+    assert_eq!(poll(&world, &[bearer("a.b.c")]).await, wrong);
+    let foreign = poll(&world, &[cookie(&anna), site("cross-site").remove(0)]).await;
+    assert!(foreign.contains(r#""code":"origin_not_allowed""#), "{foreign}");
+}
+
 #[tokio::test]
 async fn a_page_of_elsewhere_gets_in_by_no_door() {
     let world = World::new().await;

@@ -201,7 +201,7 @@ impl Held {
                 self.position = Some(at(position));
                 true
             }
-            ServerMessage::Change { op, row, key, position, last, .. } => {
+            ServerMessage::Change { op, row, key, old_key, position, last, .. } => {
                 assert!(self.whole, "changes follow a snapshot");
                 let key = key[0].to_string();
                 let row = row.as_object().expect("a row");
@@ -210,6 +210,11 @@ impl Held {
                         assert!(self.rows.insert(key, row.clone()).is_none(), "{message:?} is there already");
                     }
                     "update" => {
+                        if let Some(old) = old_key {
+                            let held = self.rows.remove(&old[0].to_string());
+                            let held = held.unwrap_or_else(|| panic!("{message:?} is not there"));
+                            self.rows.insert(key.clone(), held);
+                        }
                         let held = self.rows.get_mut(&key).unwrap_or_else(|| panic!("{message:?} is not there"));
                         held.extend(row.clone());
                     }
