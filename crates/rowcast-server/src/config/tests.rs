@@ -286,3 +286,30 @@ fn influx_doors_have_their_tables() {
     assert_eq!((influx.tables["cpu"].as_str(), influx.time.as_str()), ("cpu_load", "time"));
     assert_eq!(config("[influx]\nenabled = false\n").influx, None);
 }
+
+#[test]
+fn a_tenant_with_limits_of_its_own_has_the_others_besides() {
+    let file = "[limits.tenant]\nconnections = 5\nmessages_per_second = 10\n[limits.tenants.acme]\nconnections = 50\n\
+                bytes_per_second = '1MiB'\nbytes_burst = '4MiB'\n[http]\ntrusted_proxies = ['10.0.0.0/8', '::1']\n";
+    let config = config(file);
+    let Allowances { tenant, user, tenants, .. } = &config.allowances;
+    assert!(!user.limits() && !config.http.trusted_proxies.is_empty());
+    let rate = |rate: Option<rowcast::gateway::Rate>| rate.map(|rate| (rate.per_second, rate.burst));
+    assert_eq!((tenant.connections, rate(tenant.messages), rate(tenant.bytes)), (Some(5), Some((10.0, 20.0)), None));
+    let acme = &tenants["acme"];
+    assert_eq!((acme.connections, rate(acme.messages)), (Some(50), Some((10.0, 20.0))));
+    assert_eq!(rate(acme.bytes), Some((1_048_576.0, 4_194_304.0)));
+}
+
+#[test]
+fn mistakes_in_limits_are_told() {
+    mistakes(
+        "[limits.user]\nconnections = -1\n[limits.tenants.acme]\nconections = 5\nrows_burst = 'x'\n[http]\ntrusted_proxies = ['proxy']\n",
+        &[
+            "rowcast.toml:2: limits.user.connections: expected a number, 0 to 1099511627776, got -1",
+            "rowcast.toml:3: limits.tenants.acme.conections: there is no such key; did you mean connections?",
+            "rowcast.toml:3: limits.tenants.acme.rows_burst: expected a number, got \"x\"; 0: no limit",
+            "rowcast.toml:7: http.trusted_proxies: \"proxy\" is neither an address nor a network; write for example \"10.0.0.0/8\" or \"2001:db8::1\"",
+        ],
+    );
+}

@@ -32,7 +32,7 @@ impl Heard {
     }
 
     fn wish(&self) -> Json {
-        let mut wish = json!({ "type": "subscribe", "id": "r", "channel": ROOM });
+        let mut wish = json!({ "id": "r", "channel": ROOM });
         if let Some(position) = &self.position {
             wish["since"] = json!(position);
         }
@@ -48,7 +48,9 @@ async fn by_websocket(world: Arc<World>, tenant: &'static str) {
     let mut heard = Heard::new(tenant);
     while !heard.has_all() {
         let mut socket = world.socket(&token(tenant, "ann")).await.expect("let in");
-        socket.say(&heard.wish()).await;
+        let mut subscribe = heard.wish();
+        subscribe["type"] = json!("subscribe");
+        socket.say(&subscribe).await;
         for _ in 0..STAY {
             let message = socket.hears(&["message", "error", "gap"]).await;
             heard.take(&message);

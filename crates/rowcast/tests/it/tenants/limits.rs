@@ -205,7 +205,8 @@ async fn rows_that_are_sent_count_as_messages() {
     assert_eq!(second.status(), 429);
     let retry: u64 = second.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
     tokio::time::sleep(Duration::from_secs(retry)).await;
-    let third = world.post("/v1/tables/Data", &ann, "application/json", "[{\"time\":\"1\"}]".into()).await;
+    let third =
+        world.post("/v1/tables/Data", &ann, "application/json", "[{\"time\":\"1\",\"speed\":\"2\"}]".into()).await;
     assert_eq!(third.status(), 200);
 }
 
@@ -214,7 +215,7 @@ async fn a_body_larger_than_the_burst_is_read_at_the_rate() {
     let world = World::new(user(Allowance { bytes: rate(40_000.0, 10_000.0), ..Allowance::default() })).await;
     let ann = token("acme", "ann");
     let start = std::time::Instant::now();
-    let row = format!("{{\"time\":\"{}\"}}\n", "1".repeat(99));
+    let row = format!("{{\"time\":\"1\",\"speed\":\"2\"}}{}\n", " ".repeat(85));
     let taken = world.post("/v1/tables/Data", &ann, "application/x-ndjson", row.repeat(400)).await;
     assert_eq!(taken.status(), 200);
     assert!(start.elapsed() > Duration::from_millis(500), "{:?}", start.elapsed());
