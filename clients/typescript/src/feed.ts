@@ -122,6 +122,9 @@ export class Feed implements ChangeFeed {
       case 'gap':
         this.#gap({ reason: delivery.message.reason, message: delivery.message.message });
         break;
+      case 'revoked':
+        this.#gap({ reason: 'revoked', message: delivery.message });
+        break;
       case 'suspended':
         this.#turn(this.#status === 'loading' ? 'loading' : 'reconnecting');
         break;
@@ -169,7 +172,8 @@ export class Feed implements ChangeFeed {
     if (this.#options.onGap) {
       this.#options.onGap(gap);
     } else if (this.#iteration) {
-      this.#abandon(new RowcastError('gap', `changes are missing: ${gap.message}`));
+      const code = gap.reason === 'revoked' ? 'revoked' : 'gap';
+      this.#abandon(new RowcastError(code, code === 'gap' ? `changes are missing: ${gap.message}` : gap.message));
     }
   }
 

@@ -30,6 +30,7 @@ const EMPTY: LiveSnapshot = {
   columns: [],
   key: [],
   position: undefined,
+  revoked: undefined,
 };
 
 export class Live implements LiveTable {
@@ -46,6 +47,7 @@ export class Live implements LiveTable {
   #status: LiveStatus = 'loading';
   #error: RowcastError | undefined;
   #position: Position | undefined;
+  #revoked: string | undefined;
   /** What is shown, and what will be shown once it is complete. */
   #current: ResultRows | undefined;
   #building: ResultRows | undefined;
@@ -85,6 +87,9 @@ export class Live implements LiveTable {
   get position() {
     return this.#snapshot.position;
   }
+  get revoked() {
+    return this.#snapshot.revoked;
+  }
 
   readonly getSnapshot = (): LiveSnapshot => this.#snapshot;
 
@@ -121,6 +126,7 @@ export class Live implements LiveTable {
     if (this.#listeners.size === 0) {
       return;
     }
+    this.#revoked = undefined;
     if (this.#status === 'error') {
       this.#turn(this.#current === undefined ? 'loading' : 'reconnecting', undefined);
     }
@@ -155,6 +161,7 @@ export class Live implements LiveTable {
     this.#position = undefined;
     this.#status = 'loading';
     this.#error = undefined;
+    this.#revoked = undefined;
     this.#snapshot = EMPTY;
   }
 
@@ -195,6 +202,9 @@ export class Live implements LiveTable {
         this.#awaiting = true;
         this.#turn('reconnecting', undefined);
         break;
+      case 'revoked':
+        this.#revoke(delivery.message);
+        break;
       case 'suspended':
         this.#building = undefined;
         this.#turn(this.#current === undefined ? 'loading' : 'reconnecting', delivery.problem);
@@ -203,6 +213,16 @@ export class Live implements LiveTable {
         this.#stop = undefined;
         this.#turn('error', delivery.problem);
     }
+  }
+
+  /** What is shown may not be seen any more, and is not kept until the new rows are there. */
+  #revoke(message: string): void {
+    this.#building = undefined;
+    this.#current = undefined;
+    this.#position = undefined;
+    this.#revoked = message;
+    this.#awaiting = true;
+    this.#turn('loading', undefined);
   }
 
   #fill({ first, rows, columns, key }: Delivery & { type: 'snapshot' }): void {
@@ -295,7 +315,7 @@ export class Live implements LiveTable {
     const shape = this.#current?.shape;
     const rows = view?.rows ?? EMPTY.rows;
     const same = rows === before.rows && this.#status === before.status && this.#error === before.error;
-    if (same) {
+    if (same && this.#revoked === before.revoked) {
       return before;
     }
     const columns = shape === undefined ? EMPTY.columns : shownColumns(shape);
@@ -309,6 +329,7 @@ export class Live implements LiveTable {
       columns: sameColumns(before.columns, columns) ? before.columns : columns,
       key: shape?.key ?? EMPTY.key,
       position: this.#position,
+      revoked: this.#revoked,
     };
   }
 

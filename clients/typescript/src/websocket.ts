@@ -2,32 +2,48 @@
  * The native carrier: one JSON message in each text frame of a WebSocket.
  */
 import type { Carrier, CarrierListener, OpenCarrier } from './carrier.ts';
-import { readMessage } from './protocol.ts';
 import type { Problem } from './subscription.ts';
 import type { WebSocketClass, WebSocketLike } from './types.ts';
+import { readMessage } from './wire.ts';
+
+/** Asks why a connection was refused: a browser does not say. `undefined`: it may have been the network. */
+export type Refusal = () => Promise<Problem | undefined>;
 
 /** Connects when called. */
-export function webSocketCarrier(url: string, WebSocket: WebSocketClass | undefined): OpenCarrier {
+export function webSocketCarrier(
+  url: string,
+  WebSocket: WebSocketClass | undefined,
+  refusal: Refusal = async () => undefined,
+): OpenCarrier {
   return (listener) => {
     if (WebSocket === undefined) {
       const message = 'there is no WebSocket here; give a class as `webSocket`, or choose the transport `sse`';
       return lostAtOnce(listener, { code: 'no_websocket', message });
     }
     try {
-      return attach(new WebSocket(url), listener);
+      return attach(new WebSocket(url), listener, refusal);
     } catch (thrown) {
       return lostAtOnce(listener, { code: 'network', message: `cannot open a WebSocket: ${String(thrown)}` });
     }
   };
 }
 
-function attach(socket: WebSocketLike, listener: CarrierListener): Carrier {
+function attach(socket: WebSocketLike, listener: CarrierListener, refusal: Refusal): Carrier {
+  let heard = false;
+  let closed = false;
   socket.onmessage = ({ data }: { readonly data: unknown }) => {
+    heard = true;
     listener.message(readMessage(data), typeof data === 'string' ? data : '');
   };
   socket.onclose = ({ code, reason }: { readonly code: number; readonly reason: string }) => {
     detach(socket);
-    listener.lost({ code: 'connection_lost', message: describe(code, String(reason ?? '')) });
+    const lost: Problem = { code: 'connection_lost', message: describe(code, String(reason ?? '')) };
+    if (heard) {
+      listener.lost(lost);
+      return;
+    }
+    const tell = (refused?: Problem) => !closed && listener.lost(refused ?? lost);
+    refusal().then(tell, () => tell());
   };
   // What happened is in `close`, which follows; browsers tell nothing here.
   socket.onerror = () => {};
@@ -40,6 +56,7 @@ function attach(socket: WebSocketLike, listener: CarrierListener): Carrier {
       }
     },
     close: () => {
+      closed = true;
       detach(socket);
       socket.close(1000);
     },

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type ClientMessage, readMessage } from '../src/protocol.ts';
+import type { ClientMessage } from '../src/protocol.ts';
 import { ask, begin } from '../src/subscription.ts';
+import { readMessage } from '../src/wire.ts';
 
 interface Vector {
   readonly name: string;
