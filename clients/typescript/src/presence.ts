@@ -20,6 +20,8 @@ export class ChannelPresence implements Presence {
   #stop: (() => void) | undefined;
   #linger: ReturnType<typeof setTimeout> | undefined;
   #tracking: Tracking | undefined;
+  /** What it called itself last. */
+  #name: string | undefined;
   #users: Users = new Map();
   /** Pieces of a list that is not complete. */
   #building: Map<string, PresentUser> | undefined;
@@ -49,7 +51,8 @@ export class ChannelPresence implements Presence {
   readonly getSnapshot = (): PresenceSnapshot => this.#snapshot;
 
   readonly track: Presence['track'] = (state, options = {}) => {
-    const wish = { state, user: options.user };
+    this.#name = options.user ?? this.#name;
+    const wish = { state, user: this.#name };
     if (this.#tracking === undefined) {
       this.#tracking = this.#runtime.track(this.channel, wish, (delivery) => this.#receiveOwn(delivery));
     } else {
