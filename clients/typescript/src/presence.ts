@@ -119,11 +119,11 @@ export class ChannelPresence implements Presence {
 
   #hear(message: PresenceMessage): void {
     const { full, users = [], more } = message;
-    if (!full && this.#building === undefined) {
+    const list = full ? new Map<string, PresentUser>() : this.#building;
+    if (list === undefined) {
       this.#show(changed(this.#users, message), 'live', undefined);
       return;
     }
-    const list = this.#building ?? new Map<string, PresentUser>();
     for (const one of users) {
       list.set(one.user, merged(this.#users.get(one.user), one));
     }

@@ -52,6 +52,21 @@ test('who comes and goes is seen, a list that comes in pieces and then what chan
   stop();
 });
 
+test('a list that begins anew replaces what had come of the one before', async () => {
+  const watcher = client().presence('room:a');
+  const stop = watcher.subscribe(() => {});
+  await vi.waitUntil(() => watcher.status === 'live');
+  const id = server.heard.flatMap((message) => (message.type === 'subscribe' ? [message.id] : []))[0];
+  const say = (message: object) => server.say(JSON.stringify({ type: 'presence', id, ...message }));
+  const one = (user: string) => ({ user, state: {}, connections: 1, since: 1 });
+  say({ full: true, users: [one('ada')], more: true });
+  say({ full: true, users: [one('bob')], more: true });
+  say({ full: false, users: [one('cyn')] });
+  say({ full: false, joins: [one('dan')], leaves: ['bob'] });
+  await shows(watcher, 'cyn,dan');
+  stop();
+});
+
 test('after a cut it is said again, and the list is read anew', async () => {
   const db = client();
   const presence = db.presence('room:a');
