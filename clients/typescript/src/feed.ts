@@ -99,7 +99,13 @@ export class Feed implements ChangeFeed {
       ...(old ? { old: true } : {}),
       ...deliverField(deliver),
     };
-    this.#stop = this.#runtime.subscribe(spec, (delivery) => this.#receive(delivery));
+    const stop = this.#runtime.subscribe(spec, (delivery) => this.#receive(delivery));
+    // It may have been refused before it began.
+    if (this.#iteration?.ended) {
+      stop();
+    } else {
+      this.#stop = stop;
+    }
   }
 
   #receive(delivery: Delivery): void {
@@ -127,6 +133,9 @@ export class Feed implements ChangeFeed {
         break;
       case 'suspended':
         this.#turn(this.#status === 'loading' ? 'loading' : 'reconnecting');
+        if (delivery.stopped && delivery.problem && this.#iteration) {
+          this.#abandon(errorOf(delivery.problem));
+        }
         break;
       case 'failed':
         this.#fail(delivery.problem);
@@ -234,6 +243,10 @@ class Iteration implements AsyncIterator<Change, undefined> {
 
   get empty(): boolean {
     return this.#taken >= this.#buffer.length;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
   }
 
   give(changes: readonly Change[]): void {

@@ -48,6 +48,8 @@ export class Live implements LiveTable {
   #error: RowcastError | undefined;
   #position: Position | undefined;
   #revoked: string | undefined;
+  /** Nothing is tried: the server does not take this client. */
+  #stopped = false;
   /** What is shown, and what will be shown once it is complete. */
   #current: ResultRows | undefined;
   #building: ResultRows | undefined;
@@ -112,7 +114,8 @@ export class Live implements LiveTable {
     new Promise((resolve, reject) => {
       const look = () => {
         const { status, error } = this.#snapshot;
-        if (status === 'live' || status === 'error') {
+        const stopped = this.#stopped && error !== undefined;
+        if (status === 'live' || status === 'error' || stopped) {
           stop();
           status === 'live' ? resolve(this.#snapshot) : reject(error);
         }
@@ -138,6 +141,7 @@ export class Live implements LiveTable {
     this.#stop?.();
     this.#stop = undefined;
     this.#building = undefined;
+    this.#stopped = false;
     clearTimeout(this.#refreshTimer);
     this.#refreshTimer = undefined;
     this.#awaiting = true;
@@ -156,6 +160,7 @@ export class Live implements LiveTable {
     this.#refreshTimer = undefined;
     this.#stop?.();
     this.#stop = undefined;
+    this.#stopped = false;
     this.#current = undefined;
     this.#building = undefined;
     this.#position = undefined;
@@ -207,6 +212,7 @@ export class Live implements LiveTable {
         break;
       case 'suspended':
         this.#building = undefined;
+        this.#stopped = delivery.stopped === true;
         this.#turn(this.#current === undefined ? 'loading' : 'reconnecting', delivery.problem);
         break;
       case 'failed':

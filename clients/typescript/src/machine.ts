@@ -7,7 +7,7 @@
  *
  * | event          | idle     | connecting      | open            | waiting          | offline          | unauthenticated | closed |
  * |----------------|----------|-----------------|-----------------|------------------|------------------|-----------------|--------|
- * | `subscribe`    | connect  | keep            | send            | keep             | keep             | keep            | refuse |
+ * | `subscribe`    | connect  | keep            | send            | keep             | keep             | keep, tell why  | refuse |
  * | `unsubscribe`  | —        | drop it         | send            | drop it, or idle | drop it, or idle | drop it         | —      |
  * | `track`        | connect  | keep            | send            | keep             | keep             | keep            | refuse |
  * | `untrack`      | —        | drop it         | send            | drop it, or idle | drop it, or idle | drop it         | —      |
@@ -35,7 +35,7 @@
  * where nobody waits for anything.
  */
 import { authenticate, disowned, noToken, show } from './machine/auth.ts';
-import { close, lose } from './machine/down.ts';
+import { close, lose, stopped } from './machine/down.ts';
 import { message } from './machine/messages.ts';
 import {
   chain,
@@ -66,6 +66,8 @@ export {
   type State,
   type Transport,
 } from './machine/state.ts';
+
+const NOT_LET_IN = { code: 'unauthenticated', message: 'the server does not take this client' };
 
 /** One event. */
 export function step(state: State, event: Event, moment: Moment): Step {
@@ -126,6 +128,9 @@ function subscribe(state: State, event: Event & { type: 'subscribe' }, moment: M
   if (next.phase === 'open') {
     return askFor(next, handle);
   }
+  if (next.phase === 'unauthenticated') {
+    return [next, [{ do: 'deliver', handle, delivery: stopped(next.problem ?? NOT_LET_IN) }]];
+  }
   return next.phase === 'idle' ? connect(next, moment) : [next, NONE];
 }
 
@@ -145,7 +150,7 @@ function unsubscribe(state: State, handle: number): Step {
 
 function request(state: State, event: Event & { type: 'request' }, moment: Moment): Step {
   if (state.phase === 'unauthenticated') {
-    const problem = state.problem ?? { code: 'unauthenticated', message: 'the server does not take this client' };
+    const problem = state.problem ?? NOT_LET_IN;
     return [state, [{ do: 'answer', ref: event.ref, answer: { type: 'refused', problem } }]];
   }
   const { requests, problem } = add(state.requests, event, moment.at, state.phase === 'open');

@@ -53,8 +53,11 @@ export type Delivery =
   | { readonly type: 'skipped'; readonly count: number }
   /** Nothing happened up to here. */
   | { readonly type: 'reached'; readonly position: Position }
-  /** It goes on later: the connection was lost, or the server cannot answer now. */
-  | { readonly type: 'suspended'; readonly problem: Problem | undefined }
+  /**
+   * It goes on later: the connection was lost, or the server cannot answer now. `stopped`: only when the program has another
+   * token, or asks for another try.
+   */
+  | { readonly type: 'suspended'; readonly problem: Problem | undefined; readonly stopped?: true }
   /** It has ended. */
   | { readonly type: 'failed'; readonly problem: Problem };
 

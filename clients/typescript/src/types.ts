@@ -169,7 +169,7 @@ export interface LiveTable<R extends AnyRow = Row> extends LiveSnapshot<R> {
   readonly subscribe: (listener: () => void) => () => void;
   /** The same object until something changes. */
   readonly getSnapshot: () => LiveSnapshot<R>;
-  /** Resolves once the rows are complete, rejects if they are refused. Listens while it waits. */
+  /** Resolves once the rows are complete, rejects if they are refused, or if the server does not take this client. Listens while it waits. */
   readonly ready: () => Promise<LiveSnapshot<R>>;
   /** Reads everything again, after an error for example. The old rows stay until the new ones are complete. */
   readonly refresh: () => void;

@@ -115,6 +115,19 @@ test('a program that cannot ask for a token tries again; one that is not logged 
   stop();
 });
 
+test('who waits for rows, or loops over changes, hears that nothing will come', async () => {
+  const db = client({ auth: 'forged' });
+  await expect(db.table('t').ready()).rejects.toMatchObject({ code: 'unauthenticated' });
+  await expect(db.table('t', { where: 'g = 1' }).ready()).rejects.toMatchObject({ code: 'unauthenticated' });
+  const next = db.changes('t')[Symbol.asyncIterator]().next();
+  await expect(next).rejects.toMatchObject({ code: 'unauthenticated', message: 'no good token' });
+  db.authenticate('token-of-ada');
+  await db.table('t').ready();
+  expect(server.heard.filter(({ type }) => type === 'subscribe')).toMatchObject([
+    { channel: 'table:t', snapshot: true },
+  ]);
+});
+
 test('an expiring token is replaced in place', async () => {
   const tokens = ['token-of-ada', 'newer-token-of-ada'];
   const db = client({ auth: () => tokens.shift() ?? '' });

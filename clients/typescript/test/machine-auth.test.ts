@@ -105,7 +105,7 @@ describe('`unauthenticated`', () => {
   test('stays until the program has another token', () => {
     const driver = out().do({ type: 'online' }).do({ type: 'woke' }).after(1_000_000);
     expect(driver.state.phase).toBe('unauthenticated');
-    expect(driver.do({ type: 'authenticate' }).did).toEqual(['connect']);
+    expect(driver.do({ type: 'authenticate' }).did).toEqual(['deliver suspended', 'connect']);
     driver.hear(HELLO).token('new');
     expect(driver.hear(taken(driver)).did).toEqual(['send subscribe']);
   });

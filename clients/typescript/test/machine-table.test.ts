@@ -15,7 +15,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send subscribe']],
     ['waiting', []],
     ['offline', []],
-    ['unauthenticated', []],
+    ['unauthenticated', ['deliver suspended']],
     ['closed', ['deliver failed']],
   ],
   'unsubscribe (the last)': [
@@ -125,7 +125,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['token']],
     ['connecting', ['connect']],
     ['connecting', ['connect']],
-    ['connecting', ['connect']],
+    ['connecting', ['deliver suspended', 'connect']],
     ['closed', []],
   ],
   'token (that nobody asked for)': [
@@ -235,7 +235,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', []],
     ['connecting', ['connect']],
     ['connecting', ['connect']],
-    ['connecting', ['connect']],
+    ['connecting', ['deliver suspended', 'connect']],
     ['closed', []],
   ],
   close: [

@@ -5,7 +5,7 @@
  */
 import type { AuthenticatedMessage, ServerMessage } from '../protocol.ts';
 import { forget, type Problem } from '../subscription.ts';
-import { giveUp, stop } from './down.ts';
+import { giveUp, stop, tellAll } from './down.ts';
 import { hidden, refOf } from './showing.ts';
 import {
   backoffMs,
@@ -166,7 +166,8 @@ export function comeIn(state: State, moment: Moment): Step {
       return connect(state, moment);
     case 'unauthenticated': {
       const next: State = { ...state, problem: undefined, attempt: 0, showing: { ...state.showing, refused: false } };
-      return isWanted(next) ? connect(next, moment) : [{ ...next, phase: 'idle' }, NONE];
+      const told: Step = [next, tellAll(next, undefined)];
+      return isWanted(next) ? chain(told, (now) => connect(now, moment)) : [{ ...next, phase: 'idle' }, NONE];
     }
     default:
       return [state, NONE];

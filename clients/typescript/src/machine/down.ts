@@ -3,7 +3,7 @@
  */
 import type { ServerMessage } from '../protocol.ts';
 import { loseSent, refuseAll } from '../requests.ts';
-import { type Problem, suspend } from '../subscription.ts';
+import { type Delivery, type Problem, suspend } from '../subscription.ts';
 import { hidden } from './showing.ts';
 import {
   backoffMs,
@@ -47,10 +47,17 @@ export function stop(state: State, problem: Problem, moment: Moment): Step {
   const [lost, effects] = down(state, problem, moment, 0);
   const [requests, refused] = refuseAll(lost.requests, problem);
   const next: State = { ...lost, phase: 'unauthenticated', attempt: 0, deadlines: {}, requests };
-  // Also those that nothing has come of yet hear why.
-  const unsent = [...state.subscriptions].filter(([, { phase }]) => phase === 'unsent');
-  const told = unsent.map(([handle]): Effect => ({ do: 'deliver', handle, delivery: { type: 'suspended', problem } }));
-  return [next, [...disconnect, ...effects, ...told, ...refused]];
+  const answers = effects.filter((effect) => effect.do === 'answer');
+  return [next, [...disconnect, ...tellAll(next, problem), ...answers, ...refused]];
+}
+
+/** All hear that nothing is tried, and why; or, without a problem, that something is tried again. */
+export function tellAll(state: State, problem: Problem | undefined): readonly Effect[] {
+  return [...state.subscriptions.keys()].map((handle) => ({ do: 'deliver', handle, delivery: stopped(problem) }));
+}
+
+export function stopped(problem: Problem | undefined): Delivery {
+  return problem === undefined ? { type: 'suspended', problem } : { type: 'suspended', problem, stopped: true };
 }
 
 /** The server has said when to come back. */
