@@ -51,6 +51,9 @@ describe('logging in', () => {
     expect(refusal(429, { error: { ...error, retry_ms: 600_000 } })).toBe(
       'Too many attempts. Try again in 10 minutes.',
     );
+    expect(refusal(429, { error: { message: 'too many; try again in 30 s', retry_ms: 30_000 } })).toBe(
+      'Too many; try again in 30 s.',
+    );
     expect(refusal(401, { error: { message: 'no', hint: 'try yes' } })).toBe('No. Try yes.');
     expect(refusal(502, null)).toBe('The server answered 502.');
   });

@@ -65,7 +65,8 @@ async function attempt(path: string, init: RequestInit): Promise<string | null> 
 export function refusal(status: number, answer: unknown): string {
   const { error } = (answer ?? {}) as { error?: { message?: unknown; hint?: unknown; retry_ms?: unknown } };
   const said = typeof error?.message === 'string' ? sentence(error.message) : `The server answered ${status}.`;
-  if (typeof error?.retry_ms === 'number') return `${said} Try again in ${inWords(error.retry_ms)}.`;
+  const saysWhen = /try again/i.test(said);
+  if (typeof error?.retry_ms === 'number' && !saysWhen) return `${said} Try again in ${inWords(error.retry_ms)}.`;
   return typeof error?.hint === 'string' ? `${said} ${sentence(error.hint)}` : said;
 }
 
