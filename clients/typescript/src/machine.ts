@@ -35,7 +35,7 @@
  * where nobody waits for anything.
  */
 import { authenticate, disowned, noToken, show } from './machine/auth.ts';
-import { close, lose, stopped } from './machine/down.ts';
+import { close, lose, stop, stopped } from './machine/down.ts';
 import { message } from './machine/messages.ts';
 import {
   chain,
@@ -115,8 +115,17 @@ function handle(state: State, event: Event, moment: Moment): Step {
 }
 
 function lost(state: State, { problem }: Event & { type: 'lost' }, moment: Moment): Step {
-  const isDisowned = problem.code === 'unauthenticated' && hasCarrier(state);
-  return isDisowned ? disowned(state, problem, moment) : lose(state, problem, moment);
+  if (!hasCarrier(state)) {
+    return [state, NONE];
+  }
+  switch (problem.code) {
+    case 'unauthenticated':
+      return disowned(state, problem, moment);
+    case 'revoked':
+      return stop(state, problem, moment);
+    default:
+      return lose(state, problem, moment);
+  }
 }
 
 function subscribe(state: State, event: Event & { type: 'subscribe' }, moment: Moment): Step {

@@ -37,7 +37,7 @@ function attach(socket: WebSocketLike, listener: CarrierListener, refusal: Refus
   };
   socket.onclose = ({ code, reason }: { readonly code: number; readonly reason: string }) => {
     detach(socket);
-    const lost: Problem = { code: 'connection_lost', message: describe(code, String(reason ?? '')) };
+    const lost: Problem = { code: PUT_OUT[code] ?? 'connection_lost', message: describe(code, String(reason ?? '')) };
     if (heard) {
       listener.lost(lost);
       return;
@@ -63,6 +63,9 @@ function attach(socket: WebSocketLike, listener: CarrierListener, refusal: Refus
   };
 }
 
+/** Why the server has ended it for good, though its last message did not come through. */
+const PUT_OUT: Readonly<Record<number, string>> = { 4401: 'unauthenticated', 4403: 'revoked' };
+
 /** Some classes throw an error that nobody listens to, so that listener stays. */
 function detach(socket: WebSocketLike): void {
   socket.onmessage = null;
@@ -79,6 +82,8 @@ function describe(code: number, reason: string): string {
     1013: 'the server has too many connections',
     4000: 'this client could not keep up',
     4001: 'this client did not answer pings',
+    4401: 'no valid token was shown',
+    4403: 'this client was put out',
   };
   return `${reason || (known[code] ?? 'the connection was closed')} (${code})`;
 }

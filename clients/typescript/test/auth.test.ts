@@ -195,6 +195,16 @@ test('`close` with the reason `revoked` is the end', async () => {
   stop();
 });
 
+test('a WebSocket that is closed with 4403 has been put out', async () => {
+  const db = client({ transport: 'websocket', auth: 'token-of-ada' });
+  const stop = db.table('t').subscribe(() => {});
+  await state(db, 'open');
+  server.close(4403);
+  await state(db, 'unauthenticated');
+  expect(db.connection.error?.code).toBe('revoked');
+  stop();
+});
+
 test('a WebSocket that is refused because of an old cookie says so', async () => {
   server.fake.tokens = undefined;
   server.oldCookie = true;

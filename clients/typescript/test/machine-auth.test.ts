@@ -128,6 +128,12 @@ describe('`unauthenticated`', () => {
     expect(driver.state.problem).toEqual({ code: 'revoked', message: 'put out' });
   });
 
+  test('follows a connection that was closed for that reason without a word', () => {
+    const driver = known();
+    const problem = { code: 'revoked', message: 'this client was put out (4403)' };
+    expect(driver.do({ type: 'lost', carrier: driver.state.carrier, problem }).state.phase).toBe('unauthenticated');
+  });
+
   test('is where a client without a token ends whom the server does not know', () => {
     const driver = new Driver().open();
     driver.hear({ type: 'error', id: 's1', code: 'unauthenticated', message: 'who are you?' });

@@ -68,6 +68,13 @@ export class RealServer {
     }
   }
 
+  /** Closes every WebSocket with a code. */
+  close(code: number): void {
+    for (const socket of this.sockets) {
+      socket.close(code);
+    }
+  }
+
   /** Sends anything at all. */
   say(text: string | Buffer): void {
     for (const socket of this.sockets) {
