@@ -63,7 +63,7 @@ describe.each(['light', 'dark'] as const)('in the %s theme, on 390 pixels', (col
 });
 
 it('shows its pages after the log-in, says who that is, and lets them leave', async () => {
-  const page = await visit('/tables?table=tasks');
+  const page = await visit('/tables?table=public.tasks');
   await logIn(page, 'bob');
   await page.locator('.grid-row').first().waitFor();
   expect(await page.locator('.person').innerText()).toContain('bob');
@@ -89,12 +89,12 @@ it('says in words that Console is not for everybody', async () => {
 });
 
 it('goes back to the form when an operator puts somebody out', async () => {
-  const page = await visit('/tables?table=tasks');
+  const page = await visit('/tables?table=public.tasks');
   await logIn(page, 'eve');
   await page.locator('.grid-row').first().waitFor();
   const operator = await visit('/console');
   await operator.getByText('Token', { exact: true }).click();
-  await operator.getByLabel('Token (JWT)').fill(server.token('ops', 'role=operator'));
+  await operator.getByLabel('Token (JWT)').fill(server.token('ops', 'tenant=operators', 'role=operator'));
   await operator.getByRole('button', { name: 'Log in' }).click();
   await operator.locator('.sparkline-line').first().waitFor({ state: 'attached' });
   const closed = await operator.evaluate(async () => {
