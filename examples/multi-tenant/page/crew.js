@@ -78,15 +78,21 @@ function show({ id, name }) {
   const messages = db.table('messages', { where, orderBy: 'id desc', limit: 50 });
   const there = db.presence(`room:${id}`);
   const stops = [
-    tasks.subscribe(() => $('tasks').replaceChildren(...tasks.rows.map(taskLine))),
-    messages.subscribe(() => $('messages').replaceChildren(...messages.rows.map(messageLine).reverse())),
-    there.subscribe((users) => $('there').replaceChildren(...users.map(personLine))),
+    follow(tasks, () => $('tasks').replaceChildren(...tasks.rows.map(taskLine))),
+    follow(messages, () => $('messages').replaceChildren(...messages.rows.map(messageLine).reverse())),
+    follow(there, () => $('there').replaceChildren(...there.users.map(personLine))),
     () => there.untrack(),
   ];
   there.track({ typing: false });
   shown = { id, name, there, stops };
   $('project').hidden = false;
   for (const button of $('projects').children) button.setAttribute('aria-pressed', String(button.textContent === name));
+}
+
+/** Draws what is there already (the client keeps what nobody follows for a moment), and each change. */
+function follow(store, draw) {
+  draw();
+  return store.subscribe(draw);
 }
 
 /** What was shown of a project is gone, too. */
