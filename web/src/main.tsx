@@ -12,10 +12,13 @@ import './styles/controls.css';
 import './styles/charts.css';
 import './styles/tables.css';
 import './styles/console.css';
+import './styles/access.css';
+import { enter } from './access/store';
 import { App } from './shell/app';
 import { applyTheme } from './shell/theme';
 
 applyTheme();
+void enter();
 
 const root = document.getElementById('root');
 if (root === null) throw new Error('index.html has no #root');

@@ -14,6 +14,7 @@ const snapshot = (
   columns: [],
   key: ['id'],
   position: undefined,
+  revoked: undefined,
 });
 
 const a = { id: 1, v: 1 };

@@ -3,13 +3,16 @@
  */
 import { RowcastError } from './error.ts';
 import { Feed } from './feed.ts';
-import { baseUrl, getJson, type Http, http, type Query } from './http.ts';
+import { baseUrl, getJson, type Http, http, problemOf, type Query, readJson } from './http.ts';
 import { Live, type LiveSettings } from './live.ts';
-import { type InsertedMessage, toJson } from './protocol.ts';
+import { ChannelPresence } from './presence.ts';
+import type { InsertedMessage } from './protocol.ts';
 import { Room } from './room.ts';
 import { Runtime } from './runtime.ts';
 import { nextFrame } from './schedule.ts';
 import { sseCarrier } from './sse.ts';
+import type { Problem } from './subscription.ts';
+import { authorized, Tokens } from './tokens.ts';
 import type {
   AnyRow,
   Change,
@@ -19,6 +22,7 @@ import type {
   ConnectOptions,
   Inserted,
   LiveTable,
+  Presence,
   QueryOptions,
   RequestOptions,
   RoomChannel,
@@ -29,9 +33,11 @@ import type {
   SeriesOptions,
   Table,
   TableOptions,
+  TokenSource,
   WebSocketClass,
 } from './types.ts';
-import { webSocketCarrier } from './websocket.ts';
+import { type Refusal, webSocketCarrier } from './websocket.ts';
+import { toJson } from './wire.ts';
 
 const CONNECT_MS = 10_000;
 const PROBE_MS = 5_000;
@@ -77,13 +83,16 @@ class Db implements Rowcast {
   readonly #live: LiveSettings;
   readonly #tables = new Weakly<Live>();
   readonly #rooms = new Weakly<Room>();
+  readonly #presences = new Weakly<ChannelPresence>();
   readonly #forget: () => void;
   #closed = false;
 
   constructor(url: string, options: ConnectOptions, forget: () => void) {
     this.url = url;
-    this.#http = http(url, options.fetch);
-    this.#runtime = runtimeFor(options, this.#http);
+    const plain = http(url, options.fetch);
+    const tokens = new Tokens(options.auth);
+    this.#http = authorized(plain, tokens);
+    this.#runtime = runtimeFor(options, plain, tokens);
     this.#timeoutMs = options.timeoutMs ?? 10_000;
     this.#live = { lingerMs: options.lingerMs ?? 2_000, schedule: options.schedule ?? nextFrame };
     this.#forget = forget;
@@ -113,6 +122,15 @@ class Db implements Rowcast {
     const make = () => new Room(this.#runtime, name, options ?? {}, settings);
     return options === undefined ? this.#rooms.get(name, make) : make();
   };
+
+  readonly presence = <S>(channel: string): Presence<S> => {
+    const make = () => new ChannelPresence(this.#runtime, channel, this.#live.lingerMs);
+    // What users say of themselves; its type is the caller's word.
+    const presence: unknown = this.#presences.get(channel, make);
+    return presence as Presence<S>;
+  };
+
+  readonly authenticate = (auth: TokenSource): void => this.#runtime.authenticate(auth);
 
   readonly insert = async (
     table: string,
@@ -203,7 +221,7 @@ function listOf(names: readonly string[] | undefined): string | undefined {
   return names?.map((name) => (/[",]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name)).join(',');
 }
 
-function runtimeFor(options: ConnectOptions, http: Http): Runtime {
+function runtimeFor(options: ConnectOptions, http: Http, tokens: Tokens): Runtime {
   const WebSocket = options.webSocket ?? (globalThis.WebSocket as WebSocketClass | undefined);
   const wanted = options.transport ?? 'auto';
   const settings = {
@@ -213,12 +231,21 @@ function runtimeFor(options: ConnectOptions, http: Http): Runtime {
     connectMs: CONNECT_MS,
     probeMs: PROBE_MS,
     idleMs: options.idleMs ?? 5_000,
+    auth: tokens.wanted,
   } as const;
+  // A token is shown on the connection itself, so that only a cookie can be what was refused.
+  const refusal: Refusal = () => (tokens.wanted ? Promise.resolve(undefined) : askWhoIAm(http));
   const carriers = {
-    websocket: webSocketCarrier(http.url('v1/ws').replace(/^http/, 'ws'), WebSocket),
+    websocket: webSocketCarrier(http.url('v1/ws').replace(/^http/, 'ws'), WebSocket, refusal),
     sse: sseCarrier(http),
   };
-  return new Runtime({ settings, carriers, onError: options.onError, onFrame: options.onFrame });
+  return new Runtime({ settings, carriers, tokens, onError: options.onError, onFrame: options.onFrame });
+}
+
+async function askWhoIAm(http: Http): Promise<Problem | undefined> {
+  const response = await http.fetch(http.url('v1/whoami'), { cache: 'no-store' });
+  const problem = problemOf(response, await readJson(response));
+  return response.status === 401 && problem.code === 'unauthenticated' ? problem : undefined;
 }
 
 function connectionOf(runtime: Runtime): Connection {
@@ -244,6 +271,12 @@ function connectionOf(runtime: Runtime): Connection {
     },
     get server() {
       return now().server;
+    },
+    get user() {
+      return now().user;
+    },
+    get expiresAt() {
+      return now().expiresAt;
     },
     get retryInMs() {
       const at = now().retryAt;

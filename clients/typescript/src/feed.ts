@@ -99,7 +99,13 @@ export class Feed implements ChangeFeed {
       ...(old ? { old: true } : {}),
       ...deliverField(deliver),
     };
-    this.#stop = this.#runtime.subscribe(spec, (delivery) => this.#receive(delivery));
+    const stop = this.#runtime.subscribe(spec, (delivery) => this.#receive(delivery));
+    // It may have been refused before it began.
+    if (this.#iteration?.ended) {
+      stop();
+    } else {
+      this.#stop = stop;
+    }
   }
 
   #receive(delivery: Delivery): void {
@@ -122,8 +128,14 @@ export class Feed implements ChangeFeed {
       case 'gap':
         this.#gap({ reason: delivery.message.reason, message: delivery.message.message });
         break;
+      case 'revoked':
+        this.#gap({ reason: 'revoked', message: delivery.message });
+        break;
       case 'suspended':
         this.#turn(this.#status === 'loading' ? 'loading' : 'reconnecting');
+        if (delivery.stopped && delivery.problem && this.#iteration) {
+          this.#abandon(errorOf(delivery.problem));
+        }
         break;
       case 'failed':
         this.#fail(delivery.problem);
@@ -169,7 +181,8 @@ export class Feed implements ChangeFeed {
     if (this.#options.onGap) {
       this.#options.onGap(gap);
     } else if (this.#iteration) {
-      this.#abandon(new RowcastError('gap', `changes are missing: ${gap.message}`));
+      const code = gap.reason === 'revoked' ? 'revoked' : 'gap';
+      this.#abandon(new RowcastError(code, code === 'gap' ? `changes are missing: ${gap.message}` : gap.message));
     }
   }
 
@@ -230,6 +243,10 @@ class Iteration implements AsyncIterator<Change, undefined> {
 
   get empty(): boolean {
     return this.#taken >= this.#buffer.length;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
   }
 
   give(changes: readonly Change[]): void {

@@ -65,7 +65,9 @@ export async function readJson(response: Response): Promise<unknown> {
 export function problemOf(response: Response, body: unknown): Problem {
   const error = (body as { error?: Partial<Problem> } | null | undefined)?.error;
   if (typeof error?.code === 'string' && typeof error.message === 'string') {
-    return { code: error.code, message: error.message, hint: error.hint, at: error.at };
+    const { retry_ms: retryMs } = error as { readonly retry_ms?: unknown };
+    const retry = typeof retryMs === 'number' ? { retryMs } : {};
+    return { code: error.code, message: error.message, hint: error.hint, at: error.at, ...retry };
   }
   return { code: 'http', message: `the server answered ${response.status} ${response.statusText}`.trim() };
 }
@@ -82,8 +84,8 @@ export function awayMs(response: Response, body: unknown): number | undefined {
   return Number.isFinite(seconds) ? seconds * 1_000 : undefined;
 }
 
-export function errorOf({ code, message, hint, at, uncertain }: Problem): RowcastError {
-  return new RowcastError(code, message, { hint, at, uncertain: uncertain ?? false });
+export function errorOf({ code, message, hint, at, uncertain, retryMs }: Problem): RowcastError {
+  return new RowcastError(code, message, { hint, at, uncertain: uncertain ?? false, retryMs });
 }
 
 /** A failed `fetch` as a `RowcastError`; an abort stays what it is. */

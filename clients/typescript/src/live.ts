@@ -30,6 +30,7 @@ const EMPTY: LiveSnapshot = {
   columns: [],
   key: [],
   position: undefined,
+  revoked: undefined,
 };
 
 export class Live implements LiveTable {
@@ -46,6 +47,9 @@ export class Live implements LiveTable {
   #status: LiveStatus = 'loading';
   #error: RowcastError | undefined;
   #position: Position | undefined;
+  #revoked: string | undefined;
+  /** Nothing is tried: the server does not take this client. */
+  #stopped = false;
   /** What is shown, and what will be shown once it is complete. */
   #current: ResultRows | undefined;
   #building: ResultRows | undefined;
@@ -85,6 +89,9 @@ export class Live implements LiveTable {
   get position() {
     return this.#snapshot.position;
   }
+  get revoked() {
+    return this.#snapshot.revoked;
+  }
 
   readonly getSnapshot = (): LiveSnapshot => this.#snapshot;
 
@@ -107,7 +114,8 @@ export class Live implements LiveTable {
     new Promise((resolve, reject) => {
       const look = () => {
         const { status, error } = this.#snapshot;
-        if (status === 'live' || status === 'error') {
+        const stopped = this.#stopped && error !== undefined;
+        if (status === 'live' || status === 'error' || stopped) {
           stop();
           status === 'live' ? resolve(this.#snapshot) : reject(error);
         }
@@ -121,6 +129,7 @@ export class Live implements LiveTable {
     if (this.#listeners.size === 0) {
       return;
     }
+    this.#revoked = undefined;
     if (this.#status === 'error') {
       this.#turn(this.#current === undefined ? 'loading' : 'reconnecting', undefined);
     }
@@ -132,6 +141,7 @@ export class Live implements LiveTable {
     this.#stop?.();
     this.#stop = undefined;
     this.#building = undefined;
+    this.#stopped = false;
     clearTimeout(this.#refreshTimer);
     this.#refreshTimer = undefined;
     this.#awaiting = true;
@@ -150,11 +160,13 @@ export class Live implements LiveTable {
     this.#refreshTimer = undefined;
     this.#stop?.();
     this.#stop = undefined;
+    this.#stopped = false;
     this.#current = undefined;
     this.#building = undefined;
     this.#position = undefined;
     this.#status = 'loading';
     this.#error = undefined;
+    this.#revoked = undefined;
     this.#snapshot = EMPTY;
   }
 
@@ -195,14 +207,28 @@ export class Live implements LiveTable {
         this.#awaiting = true;
         this.#turn('reconnecting', undefined);
         break;
+      case 'revoked':
+        this.#revoke(delivery.message);
+        break;
       case 'suspended':
         this.#building = undefined;
+        this.#stopped = delivery.stopped === true;
         this.#turn(this.#current === undefined ? 'loading' : 'reconnecting', delivery.problem);
         break;
       case 'failed':
         this.#stop = undefined;
         this.#turn('error', delivery.problem);
     }
+  }
+
+  /** What is shown may not be seen any more, and is not kept until the new rows are there. */
+  #revoke(message: string): void {
+    this.#building = undefined;
+    this.#current = undefined;
+    this.#position = undefined;
+    this.#revoked = message;
+    this.#awaiting = true;
+    this.#turn('loading', undefined);
   }
 
   #fill({ first, rows, columns, key }: Delivery & { type: 'snapshot' }): void {
@@ -295,7 +321,7 @@ export class Live implements LiveTable {
     const shape = this.#current?.shape;
     const rows = view?.rows ?? EMPTY.rows;
     const same = rows === before.rows && this.#status === before.status && this.#error === before.error;
-    if (same) {
+    if (same && this.#revoked === before.revoked) {
       return before;
     }
     const columns = shape === undefined ? EMPTY.columns : shownColumns(shape);
@@ -309,6 +335,7 @@ export class Live implements LiveTable {
       columns: sameColumns(before.columns, columns) ? before.columns : columns,
       key: shape?.key ?? EMPTY.key,
       position: this.#position,
+      revoked: this.#revoked,
     };
   }
 

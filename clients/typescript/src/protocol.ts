@@ -1,7 +1,7 @@
 /**
- * The messages of docs/protocol.md: their types, and reading them from text that nobody has checked.
+ * The messages of docs/protocol.md: their types.
  *
- * Pure. Leaves what they mean to `machine` and `subscription`.
+ * Leaves reading them to `wire`, and what they mean to `machine` and `subscription`.
  */
 import type { Column, FilterSpan, Op, Position, Rejected, Row, Value } from './types.ts';
 
@@ -41,10 +41,23 @@ export type RequestMessage =
     }
   | { readonly type: 'insert'; readonly table: string; readonly rows: readonly object[]; readonly ref?: string };
 
+/** Being seen on a channel, and not any more. */
+export type TrackMessage =
+  | {
+      readonly type: 'track';
+      readonly channel: string;
+      readonly state?: object;
+      readonly user?: string;
+      readonly ref?: string;
+    }
+  | { readonly type: 'untrack'; readonly channel: string; readonly ref?: string };
+
 export type ClientMessage =
   | ({ readonly type: 'subscribe'; readonly id: string } & Subscribe)
   | { readonly type: 'unsubscribe'; readonly id: string }
   | RequestMessage
+  | TrackMessage
+  | { readonly type: 'auth'; readonly token: string; readonly ref?: string }
   | { readonly type: 'ping'; readonly ref?: string };
 
 export interface Hello {
@@ -79,7 +92,7 @@ export interface ChangeMessage {
   readonly type: 'change';
   readonly id: string;
   readonly op: Op;
-  readonly cause?: Op;
+  readonly cause?: Op | 'granted';
   readonly row: Row;
   readonly old?: Row;
   readonly key: readonly Value[] | null;
@@ -113,6 +126,33 @@ export interface GapMessage {
   readonly message: string;
 }
 
+/** Some of what this client holds may not be seen any more. */
+export interface RevokedMessage {
+  readonly type: 'revoked';
+  readonly id: string;
+  readonly message: string;
+}
+
+/** Who is on a channel: everybody, in one or more pieces, or what has changed. */
+export interface PresenceMessage {
+  readonly type: 'presence';
+  readonly id: string;
+  readonly full: boolean;
+  readonly users?: readonly PresentMessage[];
+  /** Another piece follows. */
+  readonly more?: boolean;
+  readonly joins?: readonly PresentMessage[];
+  readonly updates?: readonly PresentMessage[];
+  readonly leaves?: readonly string[];
+}
+
+export interface PresentMessage {
+  readonly user: string;
+  readonly state?: Value;
+  readonly connections: number;
+  readonly since?: number;
+}
+
 export interface SkippedMessage {
   readonly type: 'skipped';
   readonly id: string;
@@ -133,6 +173,14 @@ export interface InsertedMessage {
   readonly rejected: readonly Rejected[];
 }
 
+export interface AuthenticatedMessage {
+  readonly type: 'authenticated';
+  readonly ref?: string;
+  readonly user?: string;
+  /** Milliseconds since 1970. */
+  readonly expires_ms?: number;
+}
+
 export interface ErrorMessage {
   readonly type: 'error';
   readonly code: string;
@@ -141,6 +189,7 @@ export interface ErrorMessage {
   readonly ref?: string;
   readonly hint?: string;
   readonly at?: FilterSpan;
+  readonly retry_ms?: number;
 }
 
 export interface CloseMessage {
@@ -158,6 +207,8 @@ export type SubscriptionMessage =
   | CommitMessage
   | RoomMessageMessage
   | GapMessage
+  | RevokedMessage
+  | PresenceMessage
   | SkippedMessage;
 
 export type ServerMessage =
@@ -167,6 +218,10 @@ export type ServerMessage =
   | { readonly type: 'unsubscribed'; readonly id: string }
   | PublishedMessage
   | InsertedMessage
+  | AuthenticatedMessage
+  | { readonly type: 'expiring'; readonly expires_ms: number }
+  | { readonly type: 'tracked'; readonly ref?: string }
+  | { readonly type: 'untracked'; readonly ref?: string }
   | { readonly type: 'pong'; readonly ref?: string; readonly position: Position }
   | ErrorMessage
   | CloseMessage;
@@ -175,103 +230,4 @@ export type ServerMessage =
 export interface Malformed {
   readonly type: 'malformed';
   readonly problem: string;
-}
-
-type Check = (value: unknown) => boolean;
-type Shape = Readonly<Record<string, Check>>;
-
-const isText: Check = (value) => typeof value === 'string';
-const isNumber: Check = (value) => typeof value === 'number' && Number.isFinite(value);
-const isFlag: Check = (value) => typeof value === 'boolean';
-const isList: Check = (value) => Array.isArray(value);
-const isObject: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
-const isAny: Check = (value) => value !== undefined;
-const isOp: Check = (value) => value === 'insert' || value === 'update' || value === 'delete';
-const isKey: Check = (value) => value === null || Array.isArray(value);
-const isRows: Check = (value) => Array.isArray(value) && value.every(isObject);
-const isNames: Check = (value) => value === null || (Array.isArray(value) && value.every(isText));
-const isColumns: Check = (value) =>
-  Array.isArray(value) && value.every((column) => isObject(column) && isText(column.name) && isText(column.type));
-const isLimits: Check = (value) => isObject(value) && isNumber((value as Hello['limits']).frame_bytes);
-const isSpan: Check = (value) =>
-  isObject(value) && isNumber((value as FilterSpan).offset) && isNumber((value as FilterSpan).length);
-const maybe =
-  (check: Check): Check =>
-  (value) =>
-    value === undefined || check(value);
-
-const SHAPES: Readonly<Record<ServerMessage['type'], Shape>> = {
-  hello: { protocol: isNumber, session: isText, position: isText, heartbeat_ms: isNumber, limits: isLimits },
-  snapshot: { id: isText, rows: isRows, done: isFlag, columns: maybe(isColumns), key: maybe(isNames) },
-  subscribed: { id: isText, position: isText, resumed: isFlag, columns: maybe(isColumns), key: maybe(isNames) },
-  change: {
-    id: isText,
-    op: isOp,
-    row: isObject,
-    key: isKey,
-    position: isText,
-    tx: isNumber,
-    last: isFlag,
-    time: isNumber,
-    old: maybe(isObject),
-    old_key: maybe(isList),
-    cause: maybe(isOp),
-  },
-  commit: { id: isText, tx: isNumber, position: isText },
-  message: { id: isText, event: isText, data: isAny, time: isNumber, position: maybe(isText) },
-  gap: { id: isText, reason: isText, message: isText },
-  skipped: { id: isText, count: isNumber },
-  position: { position: isText },
-  unsubscribed: { id: isText },
-  published: { ref: maybe(isText), position: maybe(isText) },
-  inserted: { ref: maybe(isText), count: isNumber, position: maybe(isText), rejected: isList },
-  pong: { ref: maybe(isText) },
-  error: {
-    code: isText,
-    message: isText,
-    id: maybe(isText),
-    ref: maybe(isText),
-    hint: maybe(isText),
-    at: maybe(isSpan),
-  },
-  close: { reason: isText, message: isText, retry_ms: isNumber },
-};
-
-/** JSON for the server: an integer that JSON numbers cannot carry goes as text, which becomes the column's number again. */
-export function toJson(message: unknown): string {
-  return JSON.stringify(message, (_, value) => (typeof value === 'bigint' ? String(value) : value));
-}
-
-/** Reads one frame. Never throws. */
-export function readMessage(text: unknown): ServerMessage | Malformed {
-  if (typeof text !== 'string') {
-    return malformed('a frame that is not text');
-  }
-  try {
-    return checkMessage(JSON.parse(text));
-  } catch {
-    return malformed('a frame that is not JSON');
-  }
-}
-
-/** Checks the fields that the client relies on; more fields than known are no mistake. */
-export function checkMessage(json: unknown): ServerMessage | Malformed {
-  const message = json as Record<string, unknown>;
-  if (!isObject(json) || typeof message.type !== 'string') {
-    return malformed('a frame that is not a message');
-  }
-  const shape = Object.hasOwn(SHAPES, message.type) ? SHAPES[message.type as ServerMessage['type']] : undefined;
-  if (shape === undefined) {
-    return malformed(`a message of the unknown type ${JSON.stringify(message.type.slice(0, 64))}`);
-  }
-  for (const field in shape) {
-    if (!shape[field]?.(message[field])) {
-      return malformed(`a \`${message.type}\` message with a wrong or missing \`${field}\``);
-    }
-  }
-  return message as unknown as ServerMessage;
-}
-
-function malformed(problem: string): Malformed {
-  return { type: 'malformed', problem };
 }

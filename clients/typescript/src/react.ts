@@ -16,6 +16,7 @@ import type {
   AnyRow,
   ConnectionSnapshot,
   LiveSnapshot,
+  PresenceSnapshot,
   Published,
   PublishOptions,
   RoomMessage,
@@ -23,6 +24,7 @@ import type {
   Row,
   Rowcast,
   TableOptions,
+  TokenSource,
   Value,
 } from './types.ts';
 
@@ -109,19 +111,56 @@ export function useChannel<D = Value>(...args: readonly [unknown?, unknown?, unk
   return useMemo(() => ({ status, error, publish: room.publish }), [status, error, room]);
 }
 
+/** What `usePresence` gives. */
+export interface UsePresence<S = Value> extends PresenceSnapshot<S> {
+  /** Says what is to be seen from now on, between renders (a cursor, say). */
+  readonly track: (state?: object) => void;
+}
+
+/**
+ * Who is on a channel. With a state this client is one of them while the component is there, and the others see it change with each
+ * render; write it in place, only its value matters. One component for each channel should say that.
+ */
+export function usePresence<S = Value>(channel: string, state?: object): UsePresence<S>;
+export function usePresence<S = Value>(db: Rowcast, channel: string, state?: object): UsePresence<S>;
+export function usePresence<S = Value>(...args: readonly [unknown?, unknown?, unknown?]): UsePresence<S> {
+  const context = useContext(Context);
+  const explicit = typeof args[0] === 'object' && args[0] !== null;
+  const [channel, state] = (explicit ? args.slice(1) : args) as [string, object?];
+  const db = explicit ? (args[0] as Rowcast) : context;
+  const presence = useMemo(() => needed(db).presence<S>(channel), [db, channel]);
+  const value = state === undefined ? undefined : JSON.stringify(state);
+  const tracks = value !== undefined;
+  useEffect(() => {
+    if (value !== undefined) {
+      presence.track(JSON.parse(value) as object);
+    }
+  }, [presence, value]);
+  useEffect(() => {
+    if (!tracks) {
+      return undefined;
+    }
+    return presence.untrack;
+  }, [presence, tracks]);
+  const snapshot = useSyncExternalStore(presence.subscribe, presence.getSnapshot, presence.getSnapshot);
+  return useMemo(() => ({ ...snapshot, track: presence.track }), [snapshot, presence]);
+}
+
 /** What `useConnection` gives. */
 export interface UseConnection extends ConnectionSnapshot {
-  /** Tries now instead of at `retryAt`. */
+  /** Tries now instead of at `retryAt`; or again after `unauthenticated`. */
   readonly retry: () => void;
+  /** Another token, or another way to one. */
+  readonly authenticate: (auth: TokenSource) => void;
 }
 
 /** The state of the connection, for a badge. */
 export function useConnection(db?: Rowcast): UseConnection {
   const context = useContext(Context);
-  const { connection } = needed(db ?? context);
+  const { connection, authenticate } = needed(db ?? context);
   const get = useCallback(() => connection.getSnapshot(), [connection]);
   const snapshot = useSyncExternalStore(connection.subscribe, get, get);
-  return useMemo(() => ({ ...snapshot, retry: connection.retry }), [snapshot, connection]);
+  return useMemo(() => ({ ...snapshot, retry: connection.retry, authenticate }), [snapshot, connection, authenticate]);
 }
 
 function needed(db: Rowcast | undefined): Rowcast {
@@ -143,6 +182,7 @@ function withRefresh<R extends AnyRow>(snapshot: LiveSnapshot<R>, refresh: () =>
     columns: snapshot.columns,
     key: snapshot.key,
     position: snapshot.position,
+    revoked: snapshot.revoked,
     refresh,
   };
 }
@@ -155,6 +195,7 @@ const NOTHING: LiveSnapshot<never> = {
   columns: [],
   key: [],
   position: undefined,
+  revoked: undefined,
 };
 
 function nothing<R extends AnyRow>(): LiveSnapshot<R> {

@@ -104,6 +104,11 @@ export function loseSent(requests: Requests): readonly [Requests, readonly Answe
   });
 }
 
+/** The server does not want this client. */
+export function refuseAll(requests: Requests, problem: Problem): readonly [Requests, readonly Answered[]] {
+  return end(requests, () => true, problem);
+}
+
 /** Ends what has waited too long. */
 export function expire(requests: Requests, at: number): readonly [Requests, readonly Answered[]] {
   const unsent = { code: 'timeout', message: 'no connection to the server in time; the request was not sent' };

@@ -119,6 +119,10 @@ export class Room implements RoomChannel {
       case 'gap':
         this.#options.onGap?.({ reason: delivery.message.reason, message: delivery.message.message });
         break;
+      case 'revoked':
+        this.#turn('loading', undefined);
+        this.#options.onGap?.({ reason: 'revoked', message: delivery.message });
+        break;
       case 'skipped':
         this.#options.onSkipped?.(delivery.count);
         break;

@@ -4,37 +4,38 @@
 import type { Carrier, OpenCarrier } from './carrier.ts';
 import type { RowcastError } from './error.ts';
 import { errorOf } from './http.ts';
+import type { TrackWish } from './machine/track.ts';
 import {
   type Effect,
   type Event,
   type Incoming,
   initial,
+  type Moment,
   nextDeadline,
   type Settings,
   type State,
   step,
   type Transport,
 } from './machine.ts';
-import {
-  type InsertedMessage,
-  type Malformed,
-  type PublishedMessage,
-  type RequestMessage,
-  type Subscribe,
-  toJson,
-} from './protocol.ts';
+import type { Tracking } from './presence.ts';
+import type { InsertedMessage, Malformed, PublishedMessage, RequestMessage, Subscribe } from './protocol.ts';
 import { guard, Listeners } from './schedule.ts';
 import type { Delivery, Problem } from './subscription.ts';
-import type { ConnectionSnapshot, RowcastErrorLike } from './types.ts';
+import { type Tokens, tokenProblem } from './tokens.ts';
+import type { ConnectionSnapshot, RowcastErrorLike, TokenSource } from './types.ts';
+import { toJson } from './wire.ts';
 
 /** The longest that `setTimeout` understands. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 /** How often the clock is looked at, and how far it must have jumped for a sleep. */
 const WATCH_MS = 5_000;
 const SLEPT_MS = 3_000;
+/** Who looks at frames does not see tokens. */
+const HIDDEN = '{"type":"auth","token":"…"}';
 
 export interface RuntimeOptions {
   readonly settings: Settings;
+  readonly tokens: Tokens;
   readonly carriers: { readonly [T in Transport]: OpenCarrier };
   readonly onError: ((error: RowcastErrorLike) => void) | undefined;
   readonly onFrame: ((frame: { readonly direction: 'in' | 'out'; readonly text: string }) => void) | undefined;
@@ -84,6 +85,21 @@ export class Runtime {
     };
   }
 
+  /** Is seen on a channel until it ends. */
+  track(channel: string, wish: TrackWish, consumer: (delivery: Delivery) => void): Tracking {
+    const handle = ++this.#names;
+    this.#consumers.set(handle, consumer);
+    this.#happen({ type: 'track', handle, channel, wish });
+    return {
+      update: (newer) => this.#happen({ type: 'track', handle, channel, wish: newer }),
+      end: () => {
+        if (this.#consumers.delete(handle)) {
+          this.#happen({ type: 'untrack', handle });
+        }
+      },
+    };
+  }
+
   /** Sends a request once. Rejects with a `RowcastError`. */
   request(
     message: RequestMessage,
@@ -102,6 +118,11 @@ export class Runtime {
   /** Tries to connect now, if it waits. */
   readonly retry = (): void => this.#happen({ type: 'retry' });
 
+  readonly authenticate = (source: TokenSource): void => {
+    this.#options.tokens.replace(source);
+    this.#happen({ type: 'authenticate' });
+  };
+
   close(): void {
     this.#happen({ type: 'close' });
   }
@@ -115,7 +136,7 @@ export class Runtime {
     this.#running = true;
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-        const [state, effects] = step(this.#state, next, { at: performance.now(), random: Math.random() });
+        const [state, effects] = step(this.#state, next, moment());
         this.#state = state;
         for (const effect of effects) {
           this.#perform(effect);
@@ -139,10 +160,13 @@ export class Runtime {
         break;
       case 'send': {
         const text = effect.text ?? toJson(effect.message);
-        this.#options.onFrame?.({ direction: 'out', text });
+        this.#options.onFrame?.({ direction: 'out', text: effect.message.type === 'auth' ? HIDDEN : text });
         this.#carrier?.send(effect.message, text);
         break;
       }
+      case 'token':
+        void this.#ask(effect.question);
+        break;
       case 'deliver':
         this.#deliver(effect.handle, effect.delivery);
         break;
@@ -167,6 +191,15 @@ export class Runtime {
       this.#report({ code: 'malformed', message: `the server sent ${message.problem}; it was ignored` });
     } else {
       this.#happen({ type: 'message', carrier, message });
+    }
+  }
+
+  async #ask(question: number): Promise<void> {
+    try {
+      const token = await this.#options.tokens.fresh();
+      this.#happen({ type: 'token', question, token });
+    } catch (thrown) {
+      this.#happen({ type: 'no_token', question, problem: tokenProblem(thrown) });
     }
   }
 
@@ -241,9 +274,13 @@ export class Runtime {
   }
 }
 
+function moment(): Moment {
+  return { at: performance.now(), time: Date.now(), random: Math.random() };
+}
+
 /** The same object when nothing that it shows has changed. */
 function snapshotOf(state: State, before?: ConnectionSnapshot): ConnectionSnapshot {
-  const { phase, deadlines, problem, hello, transport, attempt } = state;
+  const { phase, deadlines, problem, hello, transport, attempt, showing } = state;
   const carried = phase === 'connecting' || phase === 'open';
   const same = before?.error !== undefined && problem !== undefined && before.error.message === problem.message;
   const next: ConnectionSnapshot = {
@@ -254,6 +291,8 @@ function snapshotOf(state: State, before?: ConnectionSnapshot): ConnectionSnapsh
     error: problem === undefined ? undefined : same ? before.error : errorOf(problem),
     session: hello?.session || undefined,
     server: hello?.server || undefined,
+    user: showing.user,
+    expiresAt: showing.expiresAt,
   };
   if (before === undefined) {
     return next;

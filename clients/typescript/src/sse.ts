@@ -5,14 +5,18 @@
  */
 import type { Carrier, CarrierListener, OpenCarrier } from './carrier.ts';
 import { EventStreamReader, type StreamEvent } from './event-stream.ts';
-import { awayMs, errorOf, type Http, problemOf, readJson } from './http.ts';
+import { awayMs, errorOf, type Http, problemOf, type Query, readJson } from './http.ts';
 import type { Incoming } from './machine.ts';
-import { type ClientMessage, checkMessage, type RequestMessage, type Subscribe, toJson } from './protocol.ts';
+import type { ClientMessage, RequestMessage, Subscribe } from './protocol.ts';
 import type { Problem } from './subscription.ts';
+import { bearing } from './tokens.ts';
+import { checkMessage, toJson } from './wire.ts';
 
 /** A stream says something every heartbeat; the server's own is not known here, so this is a generous guess. */
 const HEARTBEAT_MS = 20_000;
 const SILENT_MS = 2.5 * HEARTBEAT_MS;
+
+const ONLY_WEBSOCKET: Problem = { code: 'no_websocket', message: 'only a WebSocket can say who is here' };
 
 type SubscribeMessage = ClientMessage & { readonly type: 'subscribe' };
 
@@ -30,6 +34,7 @@ class SseCarrier implements Carrier {
   readonly #listener: CarrierListener;
   readonly #streams = new Map<string, { readonly abort: AbortController; heardAt: number }>();
   readonly #abort = new AbortController();
+  #token: string | undefined;
   #watch: ReturnType<typeof setInterval> | undefined;
 
   constructor(http: Http, listener: CarrierListener) {
@@ -59,6 +64,14 @@ class SseCarrier implements Carrier {
       case 'unsubscribe':
         this.#end(message.id);
         queueMicrotask(() => this.#tell({ type: 'unsubscribed', id: message.id }));
+        break;
+      case 'auth':
+        this.#token = message.token;
+        void this.#guarded(() => this.#introduce(message.ref));
+        break;
+      case 'track':
+      case 'untrack':
+        queueMicrotask(() => this.#tell(errorMessage(ONLY_WEBSOCKET, { ref: message.ref })));
         break;
       case 'ping':
         void this.#guarded(async () => {
@@ -95,6 +108,34 @@ class SseCarrier implements Carrier {
     }
   }
 
+  /** Asks whether the server takes the token. One that knows nothing of tokens takes any. */
+  async #introduce(ref: string | undefined): Promise<void> {
+    const response = await this.#fetch('v1/whoami', { signal: this.#abort.signal, cache: 'no-store' });
+    const body = await readJson(response);
+    if (response.status !== 401 && this.#isSentAway(response, body)) {
+      return;
+    }
+    const problem = problemOf(response, body);
+    if (problem.code === 'http' && response.status >= 500) {
+      throw errorOf(problem);
+    }
+    const name = ref === undefined ? {} : { ref };
+    if (response.status === 401) {
+      this.#tell(errorMessage({ ...problem, code: 'unauthenticated' }, name));
+      return;
+    }
+    const { user, expires_ms } = (body ?? {}) as { readonly user?: unknown; readonly expires_ms?: unknown };
+    const who = typeof user === 'string' ? { user } : {};
+    const until = typeof expires_ms === 'number' ? { expires_ms } : {};
+    this.#tell({ type: 'authenticated', ...name, ...who, ...until });
+  }
+
+  /** With the token, in a header. */
+  #fetch(path: string, init: RequestInit, query: Query = {}): Promise<Response> {
+    const url = this.#http.url(path, query);
+    return this.#http.fetch(url, this.#token === undefined ? init : bearing(this.#token, init));
+  }
+
   /** Whether the server takes no clients now; then the runtime hears when to come back. */
   #isSentAway(response: Response, body: unknown): boolean {
     const retryMs = awayMs(response, body);
@@ -111,10 +152,10 @@ class SseCarrier implements Carrier {
     const abort = new AbortController();
     const stream = { abort, heardAt: Date.now() };
     this.#streams.set(message.id, stream);
-    const url = this.#http.url('v1/stream', streamQuery(message));
     try {
       const headers = { accept: 'text/event-stream' };
-      const response = await this.#http.fetch(url, { signal: abort.signal, headers, cache: 'no-store' });
+      const init: RequestInit = { signal: abort.signal, headers, cache: 'no-store' };
+      const response = await this.#fetch('v1/stream', init, streamQuery(message));
       if (!response.ok || response.body === null) {
         await this.#refused(message.id, response);
         return;
@@ -139,10 +180,10 @@ class SseCarrier implements Carrier {
   /** A refusal ends one subscription; a server that cannot answer, all of them. */
   async #refused(id: string, response: Response): Promise<void> {
     const body = await readJson(response);
-    if (this.#isSentAway(response, body)) {
+    const problem = problemOf(response, body);
+    if (problem.code !== 'rate_limited' && this.#isSentAway(response, body)) {
       return;
     }
-    const problem = problemOf(response, body);
     if (problem.code === 'http' && (response.status >= 500 || response.status === 429 || response.ok)) {
       throw errorOf(problem);
     }
@@ -173,7 +214,7 @@ class SseCarrier implements Carrier {
       message.type === 'insert'
         ? [`v1/tables/${encodeURIComponent(message.table)}`, message.rows]
         : ['v1/publish', { ...message, type: undefined, ref: undefined }];
-    const response = await this.#http.fetch(this.#http.url(path), {
+    const response = await this.#fetch(path, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: toJson(body),
@@ -221,7 +262,7 @@ class SseCarrier implements Carrier {
   }
 }
 
-function streamQuery(message: SubscribeMessage): Record<string, string | number | boolean | undefined> {
+function streamQuery(message: SubscribeMessage): Query {
   const { channel, where, columns, since, old, deliver }: Subscribe = message;
   // A WebSocket's tables have a snapshot unless told otherwise, a stream has one only when told.
   const wanted = message.snapshot ?? channel.startsWith('table:');
@@ -243,8 +284,12 @@ function fieldsOf(data: string, type: string, id: string): unknown {
 }
 
 function errorMessage(problem: Problem, whose: { id?: string; ref?: string | undefined }): Incoming {
-  const { code, message, hint, at } = problem;
-  const more = { ...(hint === undefined ? {} : { hint }), ...(at === undefined ? {} : { at }) };
+  const { code, message, hint, at, retryMs } = problem;
+  const more = {
+    ...(hint === undefined ? {} : { hint }),
+    ...(at === undefined ? {} : { at }),
+    ...(retryMs === undefined ? {} : { retry_ms: retryMs }),
+  };
   const { id, ref } = whose;
   return {
     type: 'error',

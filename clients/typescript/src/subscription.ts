@@ -7,6 +7,7 @@ import type {
   ChangeMessage,
   ClientMessage,
   GapMessage,
+  PresenceMessage,
   RoomMessageMessage,
   SnapshotMessage,
   Subscribe,
@@ -25,6 +26,8 @@ export interface Problem {
   readonly hint?: string | undefined;
   readonly at?: { readonly offset: number; readonly length: number } | undefined;
   readonly uncertain?: boolean;
+  /** When to ask again, where the server says so. */
+  readonly retryMs?: number;
 }
 
 /** What whoever subscribed is told. */
@@ -42,11 +45,19 @@ export type Delivery =
   | { readonly type: 'changes'; readonly changes: readonly ChangeMessage[] }
   | { readonly type: 'message'; readonly message: RoomMessageMessage }
   | { readonly type: 'gap'; readonly message: GapMessage }
+  /** What was handed on may not be seen any more. Everything that may be seen follows. */
+  | { readonly type: 'revoked'; readonly message: string }
+  | { readonly type: 'presence'; readonly message: PresenceMessage }
+  /** This client is seen on the channel. */
+  | { readonly type: 'tracked' }
   | { readonly type: 'skipped'; readonly count: number }
   /** Nothing happened up to here. */
   | { readonly type: 'reached'; readonly position: Position }
-  /** It goes on later: the connection was lost, or the server cannot answer now. */
-  | { readonly type: 'suspended'; readonly problem: Problem | undefined }
+  /**
+   * It goes on later: the connection was lost, or the server cannot answer now. `stopped`: only when the program has another
+   * token, or asks for another try.
+   */
+  | { readonly type: 'suspended'; readonly problem: Problem | undefined; readonly stopped?: true }
   /** It has ended. */
   | { readonly type: 'failed'; readonly problem: Problem };
 
@@ -60,9 +71,9 @@ interface Pending {
 
 /**
  * - `unsent`: not asked on this connection, or there is none
- * - `asked`: between `subscribe` (or `gap`) and `subscribed`
+ * - `asked`: between `subscribe` (or `gap`, or `revoked`) and `subscribed`
  * - `live`: changes follow
- * - `resting`: the server said `unavailable`; asked again at `restUntil`
+ * - `resting`: the server said `unavailable` or `rate_limited`; asked again at `restUntil`
  */
 export interface Subscription {
   readonly id: string;
@@ -78,7 +89,7 @@ export interface Subscription {
   readonly filling: boolean;
   /** Changes of a transaction whose end has not come. They are after `since`, so they come again when they are lost. */
   readonly pending: Pending | undefined;
-  /** How often in a row the server said `unavailable`. */
+  /** How often in a row the server could not answer. */
   readonly rests: number;
   readonly restUntil: number | undefined;
 }
@@ -102,7 +113,9 @@ export function begin(id: string, spec: Subscribe): Subscription {
 export function ask(subscription: Subscription): readonly [Subscription, ClientMessage] {
   const { id, spec, since } = subscription;
   const { since: _, ...rest } = spec;
-  const message: ClientMessage = { type: 'subscribe', id, ...rest, ...(since === undefined ? {} : { since }) };
+  // Who is there is told anew each time: there is nothing to resume.
+  const from = since === undefined || spec.channel.startsWith('presence:') ? {} : { since };
+  const message: ClientMessage = { type: 'subscribe', id, ...rest, ...from };
   return [{ ...subscription, phase: 'asked', filling: false, restUntil: undefined }, message];
 }
 
@@ -132,6 +145,14 @@ export function rest(subscription: Subscription, until: number, problem: Problem
   return [next, [{ type: 'suspended', problem }]];
 }
 
+/** What was handed on was another user's. */
+export function forget(subscription: Subscription, message: string): Step {
+  if (subscription.since === undefined) {
+    return [subscription, []];
+  }
+  return [{ ...subscription, since: undefined, pending: undefined }, [{ type: 'revoked', message }]];
+}
+
 /** Everything up to `position` has been sent on this subscription. */
 export function reach(subscription: Subscription, position: Position): Step {
   const { phase, since, pending } = subscription;
@@ -153,8 +174,15 @@ export function receive(subscription: Subscription, message: SubscriptionMessage
         { ...subscription, phase: 'asked', since: undefined, filling: false, pending: undefined },
         [{ type: 'gap', message }],
       ];
+    case 'revoked':
+      return [
+        { ...subscription, phase: 'asked', since: undefined, filling: false, pending: undefined },
+        [{ type: 'revoked', message: message.message }],
+      ];
     case 'skipped':
       return [subscription, [{ type: 'skipped', count: message.count }]];
+    case 'presence':
+      return [subscription, subscription.phase === 'live' ? [{ type: 'presence', message }] : []];
     case 'change':
     case 'commit':
     case 'message':

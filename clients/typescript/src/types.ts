@@ -43,8 +43,11 @@ export interface Change<R extends AnyRow = Row> {
   readonly key: readonly Value[] | null;
   /** The key before, when an update changed it. */
   readonly oldKey?: readonly Value[];
-  /** What the database did, where that is not `op`: an UPDATE that made the row match or stop matching. */
-  readonly cause?: Op;
+  /**
+   * What the database did, where that is not `op`: an UPDATE that made the row match or stop matching. `granted`: nothing, but the
+   * row may be seen from now on.
+   */
+  readonly cause?: Op | 'granted';
   readonly position: Position;
   /** Equal for the changes of one transaction. */
   readonly tx: number;
@@ -54,9 +57,12 @@ export interface Change<R extends AnyRow = Row> {
   readonly time: number;
 }
 
-/** What this client held could not be continued: changes are missing before the next one. */
+/**
+ * What this client held could not be continued: changes are missing before the next one. `revoked`: some of it may not be seen any
+ * more, and all of it has to be dropped.
+ */
 export interface Gap {
-  readonly reason: 'retention' | 'epoch' | 'schema' | 'source' | (string & {});
+  readonly reason: 'retention' | 'epoch' | 'schema' | 'source' | 'revoked' | (string & {});
   readonly message: string;
 }
 
@@ -138,6 +144,8 @@ export interface LiveSnapshot<R extends AnyRow = Row> {
   readonly key: readonly string[];
   /** Up to where the rows are up to date. */
   readonly position: Position | undefined;
+  /** What the server said when it last took rows from this client that it may not see any more. They are gone from `rows`. */
+  readonly revoked: string | undefined;
 }
 
 /** The fields of a `RowcastError`, so that this file needs no code. */
@@ -146,6 +154,7 @@ export interface RowcastErrorLike extends Error {
   readonly hint?: string | undefined;
   readonly at?: FilterSpan | undefined;
   readonly uncertain: boolean;
+  readonly retryMs?: number | undefined;
 }
 
 /** The wrong part of a filter, in characters (code points) from its start. */
@@ -160,7 +169,7 @@ export interface LiveTable<R extends AnyRow = Row> extends LiveSnapshot<R> {
   readonly subscribe: (listener: () => void) => () => void;
   /** The same object until something changes. */
   readonly getSnapshot: () => LiveSnapshot<R>;
-  /** Resolves once the rows are complete, rejects if they are refused. Listens while it waits. */
+  /** Resolves once the rows are complete, rejects if they are refused, or if the server does not take this client. Listens while it waits. */
   readonly ready: () => Promise<LiveSnapshot<R>>;
   /** Reads everything again, after an error for example. The old rows stay until the new ones are complete. */
   readonly refresh: () => void;
@@ -337,12 +346,46 @@ export interface PublishOptions extends RequestOptions {
   readonly ephemeral?: boolean | undefined;
 }
 
+/** Somebody on a channel. */
+export interface PresentUser<S = Value> {
+  readonly user: string;
+  /** What the user's newest connection says of itself. */
+  readonly state: S;
+  /** How many connections the user has there. */
+  readonly connections: number;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+}
+
+/** Who is on a channel at one moment. */
+export interface PresenceSnapshot<S = Value> {
+  /** Who came first is first. The same array until something changes, and who did not change is the same object. */
+  readonly users: readonly PresentUser<S>[];
+  readonly status: LiveStatus;
+  readonly error: RowcastErrorLike | undefined;
+}
+
+/** Who is on a channel, as a store, and being one of them. */
+export interface Presence<S = Value> extends PresenceSnapshot<S> {
+  readonly channel: string;
+  /** Says "I am here", or that the state is another now. Said again on each new connection. A newer state replaces one that waits. */
+  readonly track: (state?: object, options?: { readonly user?: string | undefined }) => void;
+  /** Leaves. */
+  readonly untrack: () => void;
+  /** Calls `listener` after each change. The first listener starts watching; it stops soon after the last. */
+  readonly subscribe: (listener: (users: readonly PresentUser<S>[]) => void) => () => void;
+  readonly getSnapshot: () => PresenceSnapshot<S>;
+}
+
 /** What the connection is doing. */
-export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'offline' | 'closed';
+export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'offline' | 'unauthenticated' | 'closed';
 
 /** The connection at one moment. A new object whenever anything changed. */
 export interface ConnectionSnapshot {
-  /** `idle`: nobody needs it. `waiting`: until the next try. `offline`: the browser says there is no network. */
+  /**
+   * `idle`: nobody needs it. `waiting`: until the next try. `offline`: the browser says there is no network. `unauthenticated`: the server
+   * does not take the token, and nothing is tried until `authenticate` or `retry`.
+   */
   readonly state: ConnectionState;
   readonly transport: 'websocket' | 'sse' | undefined;
   /** Failed tries in a row. */
@@ -354,6 +397,9 @@ export interface ConnectionSnapshot {
   /** The server's name for this connection, and its version. */
   readonly session: string | undefined;
   readonly server: string | undefined;
+  /** Who this is, as the server understood the token, and until when it is good (milliseconds since 1970). */
+  readonly user: string | undefined;
+  readonly expiresAt: number | undefined;
 }
 
 /** The connection, as a store. */
@@ -362,9 +408,12 @@ export interface Connection extends ConnectionSnapshot {
   readonly retryInMs: number | undefined;
   readonly subscribe: (listener: () => void) => () => void;
   readonly getSnapshot: () => ConnectionSnapshot;
-  /** Tries now instead of at `retryAt`. */
+  /** Tries now instead of at `retryAt`; or again, with the same source of tokens, after `unauthenticated`. */
   readonly retry: () => void;
 }
+
+/** A token, or what gives one whenever it is needed. An empty one, or a thrown error with `code` `unauthenticated`: there is none. */
+export type TokenSource = string | (() => string | Promise<string>);
 
 /** The part of a `WebSocket` class that is used; the browser's and the `ws` package's both fit. */
 export interface WebSocketLike {
@@ -387,6 +436,8 @@ export interface ConnectOptions {
   /** The WebSocket class, where the global one is missing (Node 20) or should not be used. */
   readonly webSocket?: WebSocketClass | undefined;
   readonly fetch?: typeof fetch | undefined;
+  /** Who this is. A function is asked on each connection, and again before its token expires. Cookies need nothing here. */
+  readonly auth?: TokenSource | undefined;
   /** Waiting between tries: random between 0 and `min(capMs, baseMs · 2^n)`. Default 500 and 30,000. */
   readonly backoff?: { readonly baseMs?: number; readonly capMs?: number } | undefined;
   /** A request without an answer is given up after this long. Default 10,000. */
@@ -417,6 +468,10 @@ export interface Rowcast {
   ) => ChangeFeed<R>;
   /** A room, as `room:lobby`, an application's own event, as `event:newData`, or a NOTIFY channel of PostgreSQL, as `notify:jobs`. */
   readonly channel: (name: string, options?: ChannelOptions) => RoomChannel;
+  /** Who is on a channel, as `room:lobby` or `table:orders`, and being one of them. */
+  readonly presence: <S = Value>(channel: string) => Presence<S>;
+  /** Another token, or another way to one. Ends the state `unauthenticated`; an open connection shows it at once. */
+  readonly authenticate: (auth: TokenSource) => void;
   /** Stores rows. At most once: never repeated by itself; a rejection with `uncertain` may have been carried out. */
   readonly insert: (table: string, rows: object | readonly object[], options?: RequestOptions) => Promise<Inserted>;
   /** Rows of a table, once, over HTTP. */

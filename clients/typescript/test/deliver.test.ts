@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { deliverRequest } from '../src/deliver.ts';
 import { Feed } from '../src/feed.ts';
 import { Runtime } from '../src/runtime.ts';
+import { Tokens } from '../src/tokens.ts';
 import type { Change, Deliver } from '../src/types.ts';
 import { FakeServer } from './fake-server.ts';
 import { SETTINGS } from './machine.ts';
@@ -33,7 +34,13 @@ test('what was told at once is one transaction, and what was left out is counted
   const server = new FakeServer();
   const carriers = { websocket: server.open, sse: server.open };
   const onError = (error: Error) => expect.unreachable(error.message);
-  const runtime = new Runtime({ settings: SETTINGS, carriers, onError, onFrame: undefined });
+  const runtime = new Runtime({
+    settings: SETTINGS,
+    carriers,
+    tokens: new Tokens(undefined),
+    onError,
+    onFrame: undefined,
+  });
   const heard: unknown[] = [];
   const feed = new Feed(
     runtime,

@@ -5,7 +5,7 @@
  */
 import type { Carrier, CarrierListener, OpenCarrier } from '../src/carrier.ts';
 import { compareValues, parseOrderBy } from '../src/order.ts';
-import type { ChangeMessage, ClientMessage, ServerMessage } from '../src/protocol.ts';
+import type { ChangeMessage, ClientMessage, PresenceMessage, PresentMessage, ServerMessage } from '../src/protocol.ts';
 import type { Op, Row, Value } from '../src/types.ts';
 import { HELLO } from './machine.ts';
 
@@ -27,6 +27,9 @@ export class FakeServer {
   tx = 0;
   readonly sessions = new Set<FakeSession>();
   onCommit = () => {};
+  /** Users by token, where one is needed. */
+  tokens: Map<string, string> | undefined;
+  readonly presence = new FakePresence();
   readonly keyless: boolean;
 
   constructor(keyless = false) {
@@ -140,6 +143,45 @@ export class FakeServer {
   }
 }
 
+/** Who is where. Each session is a user of its own, or the one that it says it is. */
+export class FakePresence {
+  readonly channels = new Map<string, Map<FakeSession, PresentMessage>>();
+  readonly watchers = new Set<{ readonly channel: string; readonly tell: (message: PresenceTold) => void }>();
+
+  list(channel: string): PresentMessage[] {
+    return [...(this.channels.get(channel)?.values() ?? [])];
+  }
+
+  track(session: FakeSession, channel: string, user: string, state: Value): void {
+    const there = this.channels.get(channel) ?? new Map<FakeSession, PresentMessage>();
+    this.channels.set(channel, there);
+    const before = there.get(session);
+    const one = { user, state, connections: 1, since: before?.since ?? there.size };
+    there.set(session, one);
+    this.#tell(channel, before === undefined ? { joins: [one] } : { updates: [{ user, state, connections: 1 }] });
+  }
+
+  untrack(session: FakeSession, channel?: string): void {
+    for (const [name, there] of this.channels) {
+      const one = there.get(session);
+      if (one !== undefined && (channel ?? name) === name) {
+        there.delete(session);
+        this.#tell(name, { leaves: [one.user] });
+      }
+    }
+  }
+
+  #tell(channel: string, diff: Omit<PresenceTold, 'full'>): void {
+    for (const watcher of this.watchers) {
+      if (watcher.channel === channel) {
+        watcher.tell({ full: false, ...diff });
+      }
+    }
+  }
+}
+
+type PresenceTold = Omit<PresenceMessage, 'id' | 'type'>;
+
 export class FakeSession implements Carrier {
   readonly #server: FakeServer;
   readonly #listener: CarrierListener;
@@ -150,6 +192,8 @@ export class FakeSession implements Carrier {
   #gone = false;
   /** What subscriptions that conflate have not been told. */
   readonly #pending = new Map<string, Logged[]>();
+  readonly #watching = new Map<string, { readonly channel: string; readonly tell: (told: PresenceTold) => void }>();
+  user: string | undefined;
 
   constructor(server: FakeServer, listener: CarrierListener) {
     this.#server = server;
@@ -165,6 +209,10 @@ export class FakeSession implements Carrier {
   readonly close = (): void => {
     this.#gone = true;
     this.#server.sessions.delete(this);
+    this.#server.presence.untrack(this);
+    for (const watcher of this.#watching.values()) {
+      this.#server.presence.watchers.delete(watcher);
+    }
   };
 
   /** What is on its way is lost. */
@@ -219,14 +267,97 @@ export class FakeSession implements Carrier {
     this.outbox.push({ type: 'position', position: this.#server.position });
   }
 
+  /** Everything that it sees is taken from it; what it may see follows. */
+  revoke(message: string): void {
+    for (const subscription of this.#subscriptions.values()) {
+      const { id } = subscription;
+      this.outbox.push({ type: 'revoked', id, message });
+      this.#snapshot(subscription);
+      const { position } = this.#server;
+      this.outbox.push({ type: 'subscribed', id, position, resumed: false, ...this.#names() });
+    }
+  }
+
+  expiring(): void {
+    this.outbox.push({ type: 'expiring', expires_ms: Date.now() + 1_000 });
+  }
+
+  #isKnown(message: ClientMessage): boolean {
+    if (this.#server.tokens === undefined || this.user !== undefined || message.type === 'auth') {
+      return true;
+    }
+    const { id, ref } = message as { readonly id?: string; readonly ref?: string };
+    const whose = id === undefined ? named(ref) : { id };
+    this.outbox.push({ type: 'error', code: 'unauthenticated', message: 'who are you?', ...whose });
+    return false;
+  }
+
+  #authenticate(token: string, ref: string | undefined): void {
+    const user = this.#server.tokens === undefined ? undefined : this.#server.tokens.get(token);
+    if (this.#server.tokens !== undefined && (user === undefined || user !== (this.user ?? user))) {
+      this.outbox.push({ type: 'error', code: 'unauthenticated', message: 'no good token', ...named(ref) });
+      return;
+    }
+    this.user = user;
+    this.outbox.push({ type: 'authenticated', ...named(ref), ...(user === undefined ? {} : { user }) });
+  }
+
+  #watch(id: string, channel: string): void {
+    const { presence, position } = this.#server;
+    this.outbox.push({ type: 'subscribed', id, position, resumed: false });
+    const all = presence.list(channel);
+    this.outbox.push({ type: 'presence', id, full: true, users: all.slice(0, 2), more: true });
+    this.outbox.push({ type: 'presence', id, full: false, users: all.slice(2) });
+    const watcher = {
+      channel,
+      tell: (told: PresenceTold) => {
+        this.outbox.push({ type: 'presence', id, ...told });
+      },
+    };
+    this.#watching.set(id, watcher);
+    presence.watchers.add(watcher);
+  }
+
+  #unwatch(id: string): void {
+    const watcher = this.#watching.get(id);
+    if (watcher !== undefined) {
+      this.#server.presence.watchers.delete(watcher);
+      this.#watching.delete(id);
+    }
+  }
+
   #read(message: ClientMessage): void {
+    if (!this.#isKnown(message)) {
+      return;
+    }
     switch (message.type) {
+      case 'auth':
+        this.#authenticate(message.token, message.ref);
+        break;
+      case 'track':
+        if (message.channel === 'room:closed') {
+          this.outbox.push({ type: 'error', code: 'forbidden', message: 'not for you', ...named(message.ref) });
+          break;
+        }
+        this.#server.presence.track(
+          this,
+          message.channel,
+          this.user ?? message.user ?? 'guest',
+          (message.state ?? {}) as Value,
+        );
+        this.outbox.push({ type: 'tracked', ...named(message.ref) });
+        break;
+      case 'untrack':
+        this.#server.presence.untrack(this, message.channel);
+        this.outbox.push({ type: 'untracked', ...named(message.ref) });
+        break;
       case 'subscribe':
         this.#subscribe(message);
         break;
       case 'unsubscribe':
         this.#subscriptions.delete(message.id);
         this.#pending.delete(message.id);
+        this.#unwatch(message.id);
         this.outbox.push({ type: 'unsubscribed', id: message.id });
         break;
       case 'ping':
@@ -248,6 +379,10 @@ export class FakeSession implements Carrier {
     if (subscription.where === 'bad') {
       const at = { offset: 0, length: 3 };
       this.outbox.push({ type: 'error', id, code: 'bad_filter', message: 'there is no column `bad`', at });
+      return;
+    }
+    if (subscription.channel.startsWith('presence:')) {
+      this.#watch(id, subscription.channel.slice('presence:'.length));
       return;
     }
     this.#subscriptions.set(id, subscription);

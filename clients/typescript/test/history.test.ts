@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Feed } from '../src/feed.ts';
 import { Live } from '../src/live.ts';
 import { Runtime } from '../src/runtime.ts';
+import { Tokens } from '../src/tokens.ts';
 import type { TableOptions } from '../src/types.ts';
 import { FakeServer, type Told } from './fake-server.ts';
 import { SETTINGS } from './machine.ts';
@@ -86,7 +87,13 @@ class World {
     this.server.onCommit = () => this.results.add(JSON.stringify(this.server.select(this.query)));
     const carriers = { websocket: this.server.open, sse: this.server.open };
     const onError = (error: Error) => this.problems.push(error);
-    this.runtime = new Runtime({ settings: SETTINGS, carriers, onError, onFrame: undefined });
+    this.runtime = new Runtime({
+      settings: SETTINGS,
+      carriers,
+      tokens: new Tokens(undefined),
+      onError,
+      onFrame: undefined,
+    });
     this.live = new Live(this.runtime, 't', options, { lingerMs: 0, schedule: (flush) => setTimeout(flush, 1) });
     const all = Array.from({ length: 30 }, (_, index) => ({ id: index + 1, g: 1, v: index % 4 }));
     this.server.commit(

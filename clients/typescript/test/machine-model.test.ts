@@ -17,11 +17,17 @@ class World {
   readonly positions = new Set<string>();
   readonly sent = new Map<string, number>();
   readonly answered = new Map<string, number>();
+  /** Channels on which the server sees this client. */
+  readonly seen = new Set<string>();
+  readonly tracked = new Set<number>();
   greeted = false;
+  /** The server has taken a token on the newest carrier. */
+  known = false;
+  shown = '';
   closed = false;
 
-  constructor(transport: 'auto' | 'websocket') {
-    this.driver = new Driver({ transport });
+  constructor(transport: 'auto' | 'websocket', auth: boolean) {
+    this.driver = new Driver({ transport, auth });
   }
 
   do(event: Event): void {
@@ -40,12 +46,14 @@ class World {
     if (event.type === 'message' && event.carrier === this.driver.state.carrier && this.carriers.has(event.carrier)) {
       const { message } = event;
       this.greeted ||= message.type === 'hello';
+      const without = message.type === 'hello' && !this.driver.state.showing.wanted;
+      this.known ||= without || (message.type === 'authenticated' && message.ref === this.shown);
       if ('position' in message && message.position !== undefined) {
         this.positions.add(message.position);
       }
       if (message.type === 'error' && message.id !== undefined && !message.ref) {
         this.wire.delete(message.id);
-        if (message.code !== 'unavailable') {
+        if (message.code === 'bad_filter') {
           this.wanted.delete(Number(message.id.slice(1)));
         }
       }
@@ -54,9 +62,14 @@ class World {
       this.wanted.add(event.handle);
     } else if (event.type === 'unsubscribe') {
       this.wanted.delete(event.handle);
+    } else if (event.type === 'track') {
+      this.tracked.add(event.handle);
+    } else if (event.type === 'untrack') {
+      this.tracked.delete(event.handle);
     } else if (event.type === 'close') {
       this.closed = true;
       this.wanted.clear();
+      this.tracked.clear();
     }
   }
 
@@ -80,12 +93,25 @@ class World {
       case 'deliver':
         if (effect.delivery.type === 'failed') {
           this.wanted.delete(effect.handle);
+          this.tracked.delete(effect.handle);
         }
     }
   }
 
   send(message: (Effect & { do: 'send' })['message']): void {
+    if (message.type !== 'auth') {
+      expect(this.known, 'says nothing else before the server knows it').toBe(true);
+    }
     switch (message.type) {
+      case 'auth':
+        this.shown = message.ref ?? '';
+        break;
+      case 'track':
+        this.seen.add(message.channel);
+        break;
+      case 'untrack':
+        expect(this.seen.delete(message.channel), 'leaves where it is').toBe(true);
+        break;
       case 'subscribe':
         expect(this.wire.has(message.id), 'subscribed once').toBe(false);
         expect(message.since === undefined || this.positions.has(message.since), 'a position of the server').toBe(true);
@@ -102,7 +128,9 @@ class World {
   end(carrier: number): void {
     this.carriers.delete(carrier);
     this.wire.clear();
+    this.seen.clear();
     this.greeted = false;
+    this.known = false;
   }
 
   check(): void {
@@ -110,15 +138,18 @@ class World {
     const carried = state.phase === 'connecting' || state.phase === 'open';
     expect(this.carriers.size, 'a carrier where there should be one').toBe(carried ? 1 : 0);
     expect([...state.subscriptions.keys()].sort(), 'wishes').toEqual([...this.wanted].sort());
+    expect([...state.tracks.keys()].sort(), 'tracks').toEqual([...this.tracked].sort());
     if (state.phase === 'open') {
       const asked = [...state.subscriptions.values()].filter(({ phase }) => phase !== 'resting').map(({ id }) => id);
       expect([...this.wire].sort(), 'every wish is on the wire').toEqual(asked.sort());
+      const said = [...state.tracks.values()].filter(({ phase }) => phase !== 'resting').map(({ channel }) => channel);
+      expect([...this.seen].sort(), 'every track is on the wire').toEqual(said.sort());
     }
     expect(
       [...this.sent.values(), ...this.answered.values()].every((count) => count === 1),
       'once',
     ).toBe(true);
-    if (this.wanted.size > 0 && !this.closed) {
+    if (this.wanted.size > 0 && !this.closed && state.phase !== 'unauthenticated') {
       expect(state.phase).not.toBe('idle');
       expect(nextDeadline(state), 'something will happen').toBeLessThan(Infinity);
     }
@@ -166,13 +197,15 @@ const message: fc.Arbitrary<ServerMessage> = fc.oneof(
   fc.record({ type: fc.constant('pong' as const), position }),
   fc.record({
     type: fc.constant('error' as const),
-    code: fc.constantFrom('bad_filter', 'unavailable'),
+    code: fc.constantFrom('bad_filter', 'unavailable', 'rate_limited', 'unauthenticated'),
     message: fc.constant(''),
     id,
   }),
+  fc.record({ type: fc.constant('revoked' as const), id, message: fc.constant('') }),
+  fc.record({ type: fc.constant('expiring' as const), expires_ms: fc.constant(0) }),
   fc.record({
     type: fc.constant('close' as const),
-    reason: fc.constant('restart'),
+    reason: fc.constantFrom('restart', 'restart', 'revoked', 'unauthenticated'),
     message: fc.constant(''),
     retry_ms: fc.integer({ min: -5, max: 9_000 }),
   }),
@@ -211,6 +244,40 @@ const act: fc.Arbitrary<Act> = fc.oneof(
       (world) =>
         world.do({ type: 'unsubscribe', handle: number }),
   ),
+  {
+    arbitrary: fc.boolean().map(
+      (good): Act =>
+        (world) =>
+          answerToken(world, good),
+    ),
+    weight: 6,
+  },
+  {
+    arbitrary: fc.boolean().map(
+      (good): Act =>
+        (world) =>
+          answerAuth(world, good),
+    ),
+    weight: 6,
+  },
+  fc.constant<Act>((world) => world.do({ type: 'authenticate' })),
+  handle.map(
+    (number): Act =>
+      (world) => {
+        const wish = { state: {}, user: undefined };
+        world.do({ type: 'track', handle: 100 + number, channel: `room:${number}`, wish });
+      },
+  ),
+  handle.map(
+    (number): Act =>
+      (world) =>
+        world.do({ type: 'untrack', handle: 100 + number }),
+  ),
+  fc.tuple(handle, fc.constantFrom('tracked', 'forbidden', 'rate_limited')).map(
+    ([number, what]): Act =>
+      (world) =>
+        answerTrack(world, 100 + number, what),
+  ),
   fc.boolean().map(
     (mayWait): Act =>
       (world, index) => {
@@ -248,15 +315,52 @@ function say(world: World, sent: ServerMessage, age: number): void {
   }
 }
 
+function hear(world: World, sent: ServerMessage): void {
+  world.do({ type: 'message', carrier: world.driver.state.carrier, message: sent });
+}
+
+/** The program answers the newest question, if there is one. */
+function answerToken(world: World, good: boolean): void {
+  const { question, phase } = world.driver.state.showing;
+  if (phase === 'asked') {
+    const problem = { code: 'no_token', message: '' };
+    world.do(good ? { type: 'token', question, token: `${question}` } : { type: 'no_token', question, problem });
+  }
+}
+
+function answerAuth(world: World, good: boolean): void {
+  const { phase } = world.driver.state.showing;
+  if (phase === 'shown') {
+    const ref = world.shown;
+    hear(
+      world,
+      good ? { type: 'authenticated', ref, user: 'ada' } : { type: 'error', ref, code: 'unauthenticated', message: '' },
+    );
+  }
+}
+
+/** The server answers about a channel, if it was told. */
+function answerTrack(world: World, handle: number, what: string): void {
+  const channel = `room:${handle - 100}`;
+  if (world.driver.state.tracks.get(handle)?.phase === 'sent' && world.seen.has(channel)) {
+    if (what !== 'tracked') {
+      world.seen.delete(channel);
+    }
+    const ref = `t${handle}`;
+    hear(world, what === 'tracked' ? { type: 'tracked', ref } : { type: 'error', ref, code: what, message: '' });
+  }
+}
+
 test('random histories keep the promises', () => {
   const history = fc.array(act, { minLength: 1, maxLength: 80, size: 'max' });
   fc.assert(
     fc.property(
       history,
       fc.constantFrom('auto' as const, 'websocket' as const),
+      fc.boolean(),
       fc.double({ min: 0, max: 0.999, noNaN: true }),
-      (acts, transport, random) => {
-        const world = new World(transport);
+      (acts, transport, auth, random) => {
+        const world = new World(transport, auth);
         world.driver.random = random;
         for (const [index, run] of acts.entries()) {
           run(world, index);

@@ -4,7 +4,7 @@ import type { ConnectionState } from '../src/types.ts';
 import { type Driver, HELLO, IN } from './machine.ts';
 
 type Cell = readonly [phase: ConnectionState, did: readonly string[]];
-const PHASES = ['idle', 'connecting', 'open', 'waiting', 'offline', 'closed'] as const;
+const PHASES = ['idle', 'connecting', 'open', 'waiting', 'offline', 'unauthenticated', 'closed'] as const;
 
 /** For each event the phase that follows and what is done, in the order of `PHASES`. */
 const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = {
@@ -15,6 +15,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send subscribe']],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', ['deliver suspended']],
     ['closed', ['deliver failed']],
   ],
   'unsubscribe (the last)': [
@@ -24,6 +25,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send unsubscribe']],
     ['idle', []],
     ['idle', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   'unsubscribe (not the last)': [
@@ -33,6 +35,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send unsubscribe']],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   'request that may wait': [
@@ -42,6 +45,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send insert']],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', ['answer unauthenticated']],
     ['closed', ['answer closed']],
   ],
   'request that must not wait': [
@@ -51,6 +55,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send insert']],
     ['waiting', ['answer not_connected']],
     ['offline', ['answer not_connected']],
+    ['unauthenticated', ['answer unauthenticated']],
     ['closed', ['answer closed']],
   ],
   'message hello': [
@@ -60,6 +65,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', []],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   'message subscribed': [
@@ -69,6 +75,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['deliver subscribed']],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   'message close': [
@@ -78,6 +85,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['waiting', ['disconnect', 'deliver suspended']],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   'message error of nothing': [
@@ -87,6 +95,67 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['report too_many_connections']],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', []],
+    ['closed', []],
+  ],
+  track: [
+    (driver) => driver.track(9),
+    ['connecting', ['connect']],
+    ['connecting', []],
+    ['open', ['send track']],
+    ['waiting', []],
+    ['offline', []],
+    ['unauthenticated', []],
+    ['closed', ['deliver failed']],
+  ],
+  untrack: [
+    (driver) => driver.track(9).do({ type: 'untrack', handle: 9 }),
+    ['connecting', []],
+    ['connecting', []],
+    ['open', ['send untrack']],
+    ['waiting', []],
+    ['offline', []],
+    ['unauthenticated', []],
+    ['closed', []],
+  ],
+  authenticate: [
+    (driver) => driver.do({ type: 'authenticate' }),
+    ['idle', []],
+    ['connecting', []],
+    ['open', ['token']],
+    ['connecting', ['connect']],
+    ['connecting', ['connect']],
+    ['connecting', ['deliver suspended', 'connect']],
+    ['closed', []],
+  ],
+  'token (that nobody asked for)': [
+    (driver) => driver.token(),
+    ['idle', []],
+    ['connecting', []],
+    ['open', []],
+    ['waiting', []],
+    ['offline', []],
+    ['unauthenticated', []],
+    ['closed', []],
+  ],
+  'message error that says who are you': [
+    (driver) => driver.refuse(),
+    ['idle', []],
+    ['unauthenticated', ['disconnect', 'deliver suspended']],
+    ['open', ['report unauthenticated']],
+    ['waiting', []],
+    ['offline', []],
+    ['unauthenticated', []],
+    ['closed', []],
+  ],
+  'message close, revoked': [
+    (driver) => driver.hear({ type: 'close', reason: 'revoked', message: 'you were put out', retry_ms: 0 }),
+    ['idle', []],
+    ['unauthenticated', ['disconnect', 'deliver suspended']],
+    ['unauthenticated', ['disconnect', 'deliver suspended']],
+    ['waiting', []],
+    ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   lost: [
@@ -96,6 +165,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['waiting', ['deliver suspended']],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   'lost (an older carrier)': [
@@ -105,6 +175,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', []],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   'tick, nothing due': [
@@ -114,6 +185,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', []],
     ['waiting', []],
     ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   'tick, due': [
@@ -123,6 +195,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['connecting', ['disconnect', 'deliver suspended', 'connect']],
     ['connecting', ['connect']],
     ['connecting', ['connect']],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   woke: [
@@ -132,6 +205,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send ping']],
     ['connecting', ['connect']],
     ['connecting', ['connect']],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   online: [
@@ -141,6 +215,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send ping']],
     ['connecting', ['connect']],
     ['connecting', ['connect']],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   offline: [
@@ -150,6 +225,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', ['send ping']],
     ['offline', []],
     ['offline', []],
+    ['unauthenticated', []],
     ['closed', []],
   ],
   retry: [
@@ -159,6 +235,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['open', []],
     ['connecting', ['connect']],
     ['connecting', ['connect']],
+    ['connecting', ['deliver suspended', 'connect']],
     ['closed', []],
   ],
   close: [
@@ -166,6 +243,7 @@ const TABLE: Record<string, readonly [(driver: Driver) => Driver, ...Cell[]]> = 
     ['closed', []],
     ['closed', ['disconnect', 'deliver failed']],
     ['closed', ['disconnect', 'deliver failed']],
+    ['closed', ['deliver failed']],
     ['closed', ['deliver failed']],
     ['closed', ['deliver failed']],
     ['closed', []],

@@ -10,6 +10,7 @@ export const SETTINGS: Settings = {
   connectMs: 10_000,
   probeMs: 5_000,
   idleMs: 4_000,
+  auth: false,
 };
 
 export const HELLO: ServerMessage & { type: 'hello' } = {
@@ -21,6 +22,9 @@ export const HELLO: ServerMessage & { type: 'hello' } = {
   heartbeat_ms: 10_000,
   limits: { frame_bytes: 1_000, subscriptions: 10 },
 };
+
+/** What the clock on the wall shows when the other begins. */
+export const CLOCK = 1_700_000_000_000;
 
 export class Driver {
   state: State;
@@ -34,9 +38,18 @@ export class Driver {
   }
 
   do(event: Event): this {
-    [this.state, this.effects] = step(this.state, event, { at: this.at, random: this.random });
+    [this.state, this.effects] = step(this.state, event, { at: this.at, time: CLOCK + this.at, random: this.random });
     this.all.push(...this.effects);
     return this;
+  }
+
+  track(handle = 1, state: object = {}): this {
+    return this.do({ type: 'track', handle, channel: 'room:a', wish: { state, user: undefined } });
+  }
+
+  /** The program's answer to the newest question for a token. */
+  token(token = 'a'): this {
+    return this.do({ type: 'token', question: this.state.showing.question, token });
   }
 
   want(handle = 1, spec: object = {}): this {
@@ -54,6 +67,11 @@ export class Driver {
 
   hear(message: ServerMessage, carrier = this.state.carrier): this {
     return this.do({ type: 'message', carrier, message });
+  }
+
+  /** The server does not take this client. */
+  refuse(): this {
+    return this.hear({ type: 'error', code: 'unauthenticated', message: 'who are you?' });
   }
 
   lose(carrier = this.state.carrier): this {
@@ -101,5 +119,6 @@ export const IN: Record<ConnectionState, () => Driver> = {
   open: () => new Driver().open(),
   waiting: () => new Driver().want().lose(),
   offline: () => new Driver().want().do({ type: 'offline' }).lose(),
+  unauthenticated: () => new Driver().want().lose().do({ type: 'retry' }).refuse(),
   closed: () => new Driver().do({ type: 'close' }),
 };

@@ -2,8 +2,10 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type ClientMessage, readMessage } from '../src/protocol.ts';
+import { beginTrack, say } from '../src/machine/track.ts';
+import type { ClientMessage, TrackMessage } from '../src/protocol.ts';
 import { ask, begin } from '../src/subscription.ts';
+import { readMessage } from '../src/wire.ts';
 
 interface Vector {
   readonly name: string;
@@ -24,13 +26,20 @@ test.each(valid('server'))('reads $name', ({ message }) => {
 
 test('the vectors hold every message of the server', () => {
   const types = new Set(valid('server').map(({ message }) => message.type));
-  const known = 'hello snapshot subscribed change commit message gap skipped position unsubscribed published inserted';
-  expect(types).toEqual(new Set(`${known} pong error close`.split(' ')));
+  const rows = 'snapshot subscribed change commit gap revoked skipped position unsubscribed inserted';
+  const people = 'authenticated expiring presence tracked untracked';
+  expect(types).toEqual(new Set(`hello ${rows} ${people} message published pong error close`.split(' ')));
 });
 
 test.each(valid('client').filter(({ message }) => message.type === 'subscribe'))('writes $name', ({ message }) => {
   const { id, type: _, ...spec } = message as unknown as ClientMessage & { type: 'subscribe' };
   expect(ask(begin(id, spec))[1]).toEqual(message);
+});
+
+test.each(valid('client').filter(({ message }) => message.type === 'track'))('writes $name', ({ message }) => {
+  const { channel, state, user } = message as unknown as TrackMessage & { type: 'track' };
+  const [, said] = say(beginTrack(channel, { state, user }), 1);
+  expect(said).toEqual({ ...message, ref: 't1' });
 });
 
 /** What the client never looks at may be anything. */

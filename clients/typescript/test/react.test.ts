@@ -5,7 +5,7 @@ import { createRoot, type Root } from 'react-dom/client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { connect, type Rowcast } from '../src/index.ts';
-import { RowcastProvider, useChannel, useConnection, useRowcast, useRows } from '../src/react.ts';
+import { RowcastProvider, useChannel, useConnection, usePresence, useRowcast, useRows } from '../src/react.ts';
 import { RealServer } from './real-server.ts';
 
 let server: RealServer;
@@ -118,4 +118,41 @@ test('a hook without a server says what is missing', async () => {
     bare.render(createElement(Lost));
   });
   expect(String(thrown)).toContain('RowcastProvider');
+});
+
+test('who is there is shown, and this page is one of them while it is shown', async () => {
+  const other = connect(server.url, { webSocket: WebSocket, timeoutMs: 1, idleMs: 20 });
+  other.presence('room:a').track({ typing: false }, { user: 'ada' });
+  await vi.waitUntil(() => server.fake.presence.list('room:a').length === 1);
+  function Who({ state }: { readonly state?: object }): ReactNode {
+    const { users } = usePresence<{ typing: boolean }>('room:a', state);
+    return users.map(({ user, state: { typing } }) => `${user}${typing ? '…' : ''} `).join('');
+  }
+  render(createElement(Who));
+  await shows('ada ');
+  render(createElement(Who, { state: { typing: true } }));
+  await shows('ada guest… ');
+  const said = () => server.heard.filter(({ type }) => type === 'track').length;
+  const before = said();
+  render(createElement(Who, { state: { typing: true } }));
+  render(createElement(Who, { state: { typing: false } }));
+  await shows('ada guest ');
+  expect(said()).toBe(before + 1);
+  render(createElement(Who));
+  await shows('ada ');
+  other.close();
+});
+
+test('a page that is not let in can show a form, and mend it', async () => {
+  server.fake.tokens = new Map([['good', 'ada']]);
+  let mend: ReturnType<typeof useConnection>['authenticate'] | undefined;
+  function Door(): ReactNode {
+    const { state, user, authenticate } = useConnection();
+    mend = authenticate;
+    return [state === 'unauthenticated' ? 'log in' : `${user} `, createElement(Ids, { key: 1 })];
+  }
+  render(createElement(Door));
+  await shows('log inloading  unauthenticated');
+  mend?.('good');
+  await shows('ada live  ');
 });

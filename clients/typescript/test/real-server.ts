@@ -16,6 +16,8 @@ export class RealServer {
   upgrades = true;
   /** Takes requests in and never answers them. */
   mute = false;
+  /** Refuses WebSockets as a server does that finds a cookie to be old. */
+  oldCookie = false;
   readonly #http = createServer((request, response) => void this.#answer(request, response));
   readonly #wss = new WebSocketServer({ noServer: true });
   readonly #connections = new Set<Socket>();
@@ -26,7 +28,9 @@ export class RealServer {
     await new Promise<void>((done) => server.#http.listen(0, '127.0.0.1', done));
     server.#http.on('connection', (socket) => server.#connections.add(socket));
     server.#http.on('upgrade', (request, socket, head) => {
-      if (server.upgrades && request.url === '/v1/ws') {
+      if (server.oldCookie) {
+        socket.end('HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n');
+      } else if (server.upgrades && request.url === '/v1/ws') {
         server.#wss.handleUpgrade(request, socket, head, (webSocket) => server.#serve(webSocket));
       } else {
         socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n');
@@ -61,6 +65,13 @@ export class RealServer {
     }
     for (const stream of this.#streams) {
       stream.destroy();
+    }
+  }
+
+  /** Closes every WebSocket with a code. */
+  close(code: number): void {
+    for (const socket of this.sockets) {
+      socket.close(code);
     }
   }
 
@@ -101,6 +112,7 @@ export class RealServer {
     socket.on('close', () => {
       this.sockets.delete(socket);
       session.close();
+      this.flush();
     });
   }
 
@@ -114,9 +126,14 @@ export class RealServer {
     const json = (value: unknown, status = 200, headers = {}) =>
       response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
     const route = `${request.method} ${url.pathname}`;
+    const user = this.fake.tokens?.get(request.headers.authorization?.replace('Bearer ', '') ?? '');
+    if (this.oldCookie || (this.fake.tokens !== undefined && user === undefined)) {
+      json({ error: { code: 'unauthenticated', message: 'no good token' } }, 401);
+      return;
+    }
     if (route === 'GET /v1/stream') {
       this.wishes.push(Object.fromEntries(url.searchParams));
-      this.#stream(url.searchParams, response);
+      this.#stream(url.searchParams, response, user);
     } else if (route === 'POST /v1/publish') {
       json(this.fake.publish({ type: 'publish', ...JSON.parse(body) }));
       this.flush();
@@ -124,6 +141,8 @@ export class RealServer {
       const { count, ...rest } = this.fake.insert(JSON.parse(body));
       json({ count, ...rest, rejected_count: rest.rejected.length }, count === 0 ? 422 : 200);
       this.flush();
+    } else if (route === 'GET /v1/whoami') {
+      json({ user: user ?? null, standing: user === undefined ? 'trusted' : 'known' });
     } else if (route === 'GET /v1/tables') {
       json([{ name: 't', columns: [], key: ['id'] }]);
     } else if (route === 'GET /v1/tables/t') {
@@ -136,7 +155,7 @@ export class RealServer {
     }
   }
 
-  #stream(query: URLSearchParams, response: ServerResponse): void {
+  #stream(query: URLSearchParams, response: ServerResponse, user: string | undefined): void {
     const text = (name: string) => query.get(name) ?? undefined;
     const limit = text('limit');
     const wishes = { order_by: text('order_by'), limit: limit === undefined ? undefined : Number(limit) };
@@ -149,6 +168,7 @@ export class RealServer {
       lost: () => response.destroy(),
     });
     session.outbox = [];
+    session.user = user;
     session.send(message);
     session.read();
     const first = session.outbox[0];

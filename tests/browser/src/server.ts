@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -43,10 +43,10 @@ export function binary(): string {
 }
 
 /** The arguments for an example's configuration, as it is but for where its page and its stream are. */
-function configured(example: string, folder: string, stream = ''): string[] {
+function configured(example: string, folder: string, stream = '', page = join(example, 'page')): string[] {
   const config = join(folder, 'rowcast.toml');
   const text = readFileSync(join(example, 'rowcast.toml'), 'utf8')
-    .replace('files = "page"', `files = ${JSON.stringify(join(example, 'page'))}`)
+    .replace('files = "page"', `files = ${JSON.stringify(page)}`)
     .replace(/http:\/\/127.0.0.1:\d+\/stream/, stream);
   writeFileSync(config, text);
   return ['--config', config];
@@ -139,7 +139,7 @@ export class Server {
   }
 
   /** `rowcast serve` on a new database of the PostgreSQL that the tests share. */
-  static async postgres(schema: string, example: string | null = null): Promise<Server> {
+  static async postgres(schema: string, example: string | null = null, page?: string): Promise<Server> {
     const port = shared(POSTGRES);
     const name = `browser_${randomUUID().replaceAll('-', '')}`;
     const url = `postgres://postgres@127.0.0.1:${port}`;
@@ -150,7 +150,7 @@ export class Server {
     const server = new Server(
       folder,
       [...psql, `${url}/${name}`, '-c'],
-      ['serve', ...(example === null ? [] : configured(example, folder)), '--database', `${url}/${name}`],
+      ['serve', ...(example === null ? [] : configured(example, folder, '', page)), '--database', `${url}/${name}`],
       own,
     );
     server.sql(schema);
@@ -162,6 +162,15 @@ export class Server {
   static notifySocketio(): Promise<Server> {
     const example = join(ROOT, 'examples/notify-socketio');
     return Server.postgres(readFileSync(join(example, 'schema.sql'), 'utf8'), example);
+  }
+
+  /** `rowcast serve` as `examples/multi-tenant` configures it, with its page and the client as its README puts them together. */
+  static multiTenant(): Promise<Server> {
+    const example = join(ROOT, 'examples/multi-tenant');
+    const page = mkdtempSync(join(tmpdir(), 'rowcast-page-'));
+    cpSync(join(example, 'page'), page, { recursive: true });
+    cpSync(join(ROOT, 'clients/typescript/dist'), join(page, 'client'), { recursive: true });
+    return Server.postgres(readFileSync(join(example, 'schema.sql'), 'utf8'), example, page);
   }
 
   /**
@@ -196,6 +205,13 @@ export class Server {
   sql(sql: string): string {
     const [program, ...args] = this.query;
     return execFileSync(program, [...args, sql], { encoding: 'utf8' }).trim();
+  }
+
+  /** A token of the server's own making, as its operator makes one. */
+  token(sub: string, ...claims: readonly string[]): string {
+    const args = ['token', 'make', '--sub', sub, ...claims.flatMap((claim) => ['--claim', claim])];
+    // Its configuration is found there.
+    return execFileSync(binary(), args, { cwd: this.folder, encoding: 'utf8' }).trim();
   }
 
   /** Ends the server as a power failure does. */

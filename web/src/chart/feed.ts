@@ -43,6 +43,7 @@ const FINAL: ReadonlySet<string> = new Set([
   'unknown_table',
   'bad_message',
   'too_large',
+  'forbidden',
 ]);
 
 /** Whether the question is wrong, and not the moment. */

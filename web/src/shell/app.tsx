@@ -1,6 +1,8 @@
 // The frame around every page: where you are, how the connection is, and the pages to choose from.
 
 import { lazy, Suspense, useEffect } from 'react';
+import { Gate } from '../access/gate';
+import { Person } from '../access/person';
 import { Empty, Skeleton } from '../ui/empty';
 import { Icon } from '../ui/icon';
 import { Boundary } from './boundary';
@@ -33,9 +35,11 @@ export function App() {
       <Header current={wanted} />
       <main id="main" tabIndex={-1} className={`page page-${wanted.slice(1)}`}>
         <Boundary key={wanted}>
-          <Suspense fallback={<Skeleton label="Loading the page" />}>
-            {page === undefined ? <NotFound path={path} /> : <page.Page />}
-          </Suspense>
+          <Gate>
+            <Suspense fallback={<Skeleton label="Loading the page" />}>
+              {page === undefined ? <NotFound path={path} /> : <page.Page />}
+            </Suspense>
+          </Gate>
         </Boundary>
       </main>
     </>
@@ -63,6 +67,7 @@ function Header({ current }: { current: string }) {
         ))}
       </nav>
       <ConnectionState />
+      <Person />
       <ThemeSwitch />
     </header>
   );

@@ -9,6 +9,7 @@ const WORDS = {
   waiting: 'Reconnecting',
   offline: 'Offline',
   idle: 'Idle',
+  unauthenticated: 'Not logged in',
   closed: 'Closed',
 } as const;
 
@@ -19,6 +20,7 @@ const SAID = {
   offline: 'No network.',
   connecting: '',
   idle: '',
+  unauthenticated: 'Not logged in.',
   closed: 'Connection closed.',
 } as const;
 

@@ -2,8 +2,9 @@
  * The way down: a carrier is gone, and when the next one is tried.
  */
 import type { ServerMessage } from '../protocol.ts';
-import { loseSent } from '../requests.ts';
-import { type Problem, suspend } from '../subscription.ts';
+import { loseSent, refuseAll } from '../requests.ts';
+import { type Delivery, type Problem, suspend } from '../subscription.ts';
+import { hidden } from './showing.ts';
 import {
   backoffMs,
   chain,
@@ -12,15 +13,15 @@ import {
   initial,
   type Moment,
   NONE,
+  RETRY_MAX_MS,
   type State,
   type Step,
   tell,
 } from './state.ts';
+import { loseTracks } from './tracks.ts';
 
 /** A connection that stood this long was a good one: the waiting begins anew. */
 export const STABLE_MS = 5_000;
-/** Waiting for the server longer than it says itself makes no sense; longer than this, neither. */
-const COME_BACK_MAX_MS = 300_000;
 
 /** The carrier has ended by itself. */
 export function lose(state: State, problem: Problem, moment: Moment): Step {
@@ -31,19 +32,38 @@ export function lose(state: State, problem: Problem, moment: Moment): Step {
 }
 
 /** Ends a carrier that is of no use any more. */
-export function giveUp(state: State, problem: Problem, moment: Moment): Step {
+export function giveUp(state: State, problem: Problem, moment: Moment, waitMs = 0): Step {
+  if (!hasCarrier(state)) {
+    return [state, NONE];
+  }
   const disconnect: Effect = { do: 'disconnect', carrier: state.carrier };
-  const [next, effects] = lose(state, problem, moment);
+  const [next, effects] = down(state, problem, moment, Math.min(Math.max(0, waitMs), RETRY_MAX_MS));
   return [next, [disconnect, ...effects]];
+}
+
+/** The server does not want this client: nothing is tried until the program has another token. */
+export function stop(state: State, problem: Problem, moment: Moment): Step {
+  const disconnect: readonly Effect[] = hasCarrier(state) ? [{ do: 'disconnect', carrier: state.carrier }] : NONE;
+  const [lost, effects] = down(state, problem, moment, 0);
+  const [requests, refused] = refuseAll(lost.requests, problem);
+  const next: State = { ...lost, phase: 'unauthenticated', attempt: 0, deadlines: {}, requests };
+  const answers = effects.filter((effect) => effect.do === 'answer');
+  return [next, [...disconnect, ...tellAll(next, problem), ...answers, ...refused]];
+}
+
+/** All hear that nothing is tried, and why; or, without a problem, that something is tried again. */
+export function tellAll(state: State, problem: Problem | undefined): readonly Effect[] {
+  return [...state.subscriptions.keys()].map((handle) => ({ do: 'deliver', handle, delivery: stopped(problem) }));
+}
+
+export function stopped(problem: Problem | undefined): Delivery {
+  return problem === undefined ? { type: 'suspended', problem } : { type: 'suspended', problem, stopped: true };
 }
 
 /** The server has said when to come back. */
 export function comeBack(state: State, message: ServerMessage & { type: 'close' }, moment: Moment): Step {
   const problem = { code: message.reason, message: message.message };
-  const wait = Math.min(Math.max(0, message.retry_ms), COME_BACK_MAX_MS);
-  const disconnect: Effect = { do: 'disconnect', carrier: state.carrier };
-  const [next, effects] = down(state, problem, moment, wait);
-  return [next, [disconnect, ...effects]];
+  return giveUp(state, problem, moment, message.retry_ms);
 }
 
 function attemptAfter(state: State, moment: Moment): number {
@@ -60,7 +80,7 @@ function down(state: State, problem: Problem, moment: Moment, waitMs: number): S
     ? { phase: 'waiting' as const, retry: moment.at + delay }
     : { phase: 'offline' as const, retry: moment.at + Math.max(delay, state.settings.backoffCapMs) };
   const next: State = {
-    ...suspended,
+    ...loseTracks(suspended),
     phase,
     attempt,
     problem,
@@ -68,6 +88,7 @@ function down(state: State, problem: Problem, moment: Moment, waitMs: number): S
     hello: undefined,
     deadlines: { retry },
     leaving: new Set(),
+    showing: hidden(suspended.showing),
   };
   return [next, [...deliveries, ...answers]];
 }
@@ -85,6 +106,9 @@ export function close(state: State): Step {
   const problem = { code: 'closed', message: 'the connection was closed by the program' };
   const effects: Effect[] = hasCarrier(state) ? [{ do: 'disconnect', carrier: state.carrier }] : [];
   for (const handle of state.subscriptions.keys()) {
+    effects.push({ do: 'deliver', handle, delivery: { type: 'failed', problem } });
+  }
+  for (const handle of state.tracks.keys()) {
     effects.push({ do: 'deliver', handle, delivery: { type: 'failed', problem } });
   }
   for (const { ref, sent } of state.requests.values()) {

@@ -1,16 +1,16 @@
 /**
  * What the server says.
  */
-import type { ServerMessage } from '../protocol.ts';
+import type { Hello, ServerMessage } from '../protocol.ts';
 import { type Delivery, reach, receive, rest, type Subscription } from '../subscription.ts';
 import type { Position } from '../types.ts';
-import { comeBack, giveUp } from './down.ts';
+import { answersAuth, answersShown, askToken, authenticated, authRefused, disowned, renew } from './auth.ts';
+import { comeBack, giveUp, stop } from './down.ts';
 import {
   answer,
-  backoffMs,
-  chain,
   type Effect,
   type Incoming,
+  laterAt,
   type Moment,
   NONE,
   problemOf,
@@ -20,10 +20,11 @@ import {
   withoutLeaving,
   withoutSubscription,
 } from './state.ts';
-import { askForAll, sendWaiting } from './up.ts';
+import { tracked, trackRefused } from './tracks.ts';
+import { open } from './up.ts';
 
 /** The server can answer these later, and is asked again. */
-const WORKS_LATER: ReadonlySet<string> = new Set(['unavailable']);
+const WORKS_LATER: ReadonlySet<string> = new Set(['unavailable', 'rate_limited']);
 
 export function message(state: State, incoming: Incoming, moment: Moment): Step {
   if (state.phase === 'connecting') {
@@ -37,7 +38,14 @@ export function message(state: State, incoming: Incoming, moment: Moment): Step 
   switch (incoming.type) {
     case 'hello':
     case 'pong':
+    case 'untracked':
       return [heard, NONE];
+    case 'authenticated':
+      return answersShown(heard, incoming) ? authenticated(heard, incoming, moment) : [heard, NONE];
+    case 'expiring':
+      return renew(heard, moment);
+    case 'tracked':
+      return tracked(heard, incoming.ref);
     case 'position':
       return reachAll(heard, incoming.position);
     case 'unsubscribed':
@@ -50,7 +58,7 @@ export function message(state: State, incoming: Incoming, moment: Moment): Step 
     case 'error':
       return error(heard, incoming, moment);
     case 'close':
-      return comeBack(heard, incoming, moment);
+      return sentAway(heard, incoming, moment);
     case 'reached':
       return update(heard, incoming.id, (subscription) => reach(subscription, incoming.position));
     default:
@@ -58,17 +66,32 @@ export function message(state: State, incoming: Incoming, moment: Moment): Step 
   }
 }
 
-/** The first message must be `hello`, of a version that is understood. */
+/** The first message must be `hello`, of a version that is understood; the second, where there is a token, the answer to it. */
 function greet(state: State, incoming: Incoming, moment: Moment): Step {
-  if (incoming.type === 'close') {
-    return comeBack(state, incoming, moment);
+  switch (incoming.type) {
+    case 'close':
+      return sentAway(state, incoming, moment);
+    case 'error':
+      return unwelcome(state, incoming, moment);
+    case 'authenticated':
+      return answersShown(state, incoming) ? authenticated(state, incoming, moment) : [state, NONE];
+    case 'hello':
+      return state.hello === undefined ? hello(state, incoming, moment) : [state, NONE];
+    default:
+      return [state, NONE];
   }
-  if (incoming.type === 'error') {
-    return giveUp(state, problemOf(incoming), moment);
+}
+
+function unwelcome(state: State, message: ServerMessage & { type: 'error' }, moment: Moment): Step {
+  if (answersAuth(state, message)) {
+    return authRefused(state, message, moment);
   }
-  if (incoming.type !== 'hello') {
-    return [state, NONE];
-  }
+  const problem = problemOf(message);
+  const isDisowned = problem.code === 'unauthenticated';
+  return isDisowned ? disowned(state, problem, moment) : giveUp(state, problem, moment, problem.retryMs);
+}
+
+function hello(state: State, incoming: Hello, moment: Moment): Step {
   if (incoming.protocol !== 1) {
     const problem = {
       code: 'protocol_version',
@@ -76,23 +99,38 @@ function greet(state: State, incoming: Incoming, moment: Moment): Step {
     };
     return giveUp(state, problem, moment);
   }
-  const opened: State = {
+  const greeted: State = {
     ...state,
-    phase: 'open',
     hello: incoming,
-    openedAt: moment.at,
-    heardAt: moment.at,
-    problem: undefined,
-    deadlines: {},
-    proven: { ...state.proven, [state.transport]: true },
+    deadlines: { connect: moment.at + state.settings.connectMs },
   };
-  return chain(askForAll(opened), sendWaiting);
+  return state.showing.wanted ? askToken(greeted) : open(greeted, moment);
+}
+
+/** The server ends the connection: for a while, or because it does not want this client. */
+function sentAway(state: State, message: ServerMessage & { type: 'close' }, moment: Moment): Step {
+  const problem = { code: message.reason, message: message.message };
+  switch (message.reason) {
+    case 'revoked':
+      return stop(state, problem, moment);
+    case 'unauthenticated':
+      return disowned(state, problem, moment);
+    default:
+      return comeBack(state, message, moment);
+  }
 }
 
 function error(state: State, message: ServerMessage & { type: 'error' }, moment: Moment): Step {
+  if (answersAuth(state, message)) {
+    return authRefused(state, message, moment);
+  }
   const problem = problemOf(message);
   if (message.ref !== undefined && state.requests.has(message.ref)) {
     return answer(state, message.ref, { type: 'refused', problem });
+  }
+  const aboutTrack = message.id === undefined ? trackRefused(state, message.ref, problem, moment) : undefined;
+  if (aboutTrack !== undefined) {
+    return aboutTrack;
   }
   if (message.id === undefined) {
     return [state, [{ do: 'report', problem }]];
@@ -103,8 +141,11 @@ function error(state: State, message: ServerMessage & { type: 'error' }, moment:
     return [withoutLeaving(state, message.id), NONE];
   }
   if (WORKS_LATER.has(message.code)) {
-    const until = moment.at + backoffMs(state.settings, subscription.rests + 1, moment.random);
+    const until = laterAt(state, problem, subscription.rests + 1, moment);
     return tell(state, handle, rest(subscription, until, problem));
+  }
+  if (message.code === 'unauthenticated') {
+    return disowned(state, problem, moment);
   }
   const failed: Effect = { do: 'deliver', handle, delivery: { type: 'failed', problem } };
   return [withoutSubscription(state, handle, subscription), [failed]];

@@ -5,6 +5,8 @@ import type { ClientMessage, Hello, RequestMessage, ServerMessage, Subscribe } f
 import { type Answer, nextExpiry, type Request, settle } from '../requests.ts';
 import type { Delivery, Problem, Subscription } from '../subscription.ts';
 import type { ConnectionState, Position } from '../types.ts';
+import { nothingShown, type Showing } from './showing.ts';
+import type { Track, TrackWish } from './track.ts';
 
 /** What carries the messages. */
 export type Transport = 'websocket' | 'sse';
@@ -23,6 +25,8 @@ export interface Settings {
   readonly probeMs: number;
   /** An unused connection is kept this long. */
   readonly idleMs: number;
+  /** Whether there is a token to show. */
+  readonly auth: boolean;
 }
 
 export interface State {
@@ -48,6 +52,8 @@ export interface State {
   /** Ids that were given up on this connection; what still comes for them is dropped. */
   readonly leaving: ReadonlySet<string>;
   readonly requests: ReadonlyMap<string, Request>;
+  readonly tracks: ReadonlyMap<number, Track>;
+  readonly showing: Showing;
 }
 
 /** Moments, in the milliseconds of {@link Moment}. */
@@ -56,6 +62,7 @@ interface Deadlines {
   readonly retry?: number;
   readonly probe?: number;
   readonly idle?: number;
+  readonly renew?: number;
 }
 
 export type Event =
@@ -71,6 +78,13 @@ export type Event =
       readonly timeoutMs: number;
       readonly mayWait: boolean;
     }
+  | { readonly type: 'track'; readonly handle: number; readonly channel: string; readonly wish: TrackWish }
+  | { readonly type: 'untrack'; readonly handle: number }
+  /** The program's answer to a `token` effect. */
+  | { readonly type: 'token'; readonly question: number; readonly token: string }
+  | { readonly type: 'no_token'; readonly question: number; readonly problem: Problem }
+  /** There is another token, or another way to one. */
+  | { readonly type: 'authenticate' }
   | { readonly type: 'message'; readonly carrier: number; readonly message: Incoming }
   | { readonly type: 'lost'; readonly carrier: number; readonly problem: Problem }
   | { readonly type: 'tick' }
@@ -85,13 +99,17 @@ export type Effect =
   /** Nothing that this carrier says counts any more. */
   | { readonly do: 'disconnect'; readonly carrier: number }
   | { readonly do: 'send'; readonly carrier: number; readonly message: ClientMessage; readonly text?: string }
+  /** Ask the program for a token. */
+  | { readonly do: 'token'; readonly question: number }
   | { readonly do: 'deliver'; readonly handle: number; readonly delivery: Delivery }
   | { readonly do: 'answer'; readonly ref: string; readonly answer: Answer }
   | { readonly do: 'report'; readonly problem: Problem };
 
-/** The clock and the dice, so that the machine needs neither. `random` is at least 0 and below 1. */
+/** The clocks and the dice, so that the machine needs none. `random` is at least 0 and below 1. */
 export interface Moment {
   readonly at: number;
+  /** Milliseconds since 1970. */
+  readonly time: number;
   readonly random: number;
 }
 
@@ -100,6 +118,8 @@ export type Step = readonly [State, readonly Effect[]];
 
 export const NONE: readonly Effect[] = [];
 const HEARTBEATS = 2.5;
+/** Longer than this makes no sense to wait for a server that says so. */
+export const RETRY_MAX_MS = 300_000;
 
 export function initial(settings: Settings, network = true): State {
   return {
@@ -119,11 +139,13 @@ export function initial(settings: Settings, network = true): State {
     handles: new Map(),
     leaving: new Set(),
     requests: new Map(),
+    tracks: new Map(),
+    showing: nothingShown(settings.auth),
   };
 }
 
 export function isWanted(state: State): boolean {
-  return state.subscriptions.size > 0 || state.requests.size > 0;
+  return state.subscriptions.size > 0 || state.requests.size > 0 || state.tracks.size > 0;
 }
 
 export function hasCarrier({ phase }: State): boolean {
@@ -182,17 +204,26 @@ export function silenceAt({ phase, hello, heardAt, deadlines }: State): number {
 
 /** When `tick` has something to do. */
 export function nextDeadline(state: State): number {
-  const { connect, retry, probe, idle } = state.deadlines;
-  let next = Math.min(connect ?? Infinity, retry ?? Infinity, probe ?? Infinity, idle ?? Infinity);
+  const { connect, retry, probe, idle, renew } = state.deadlines;
+  let next = Math.min(connect ?? Infinity, retry ?? Infinity, probe ?? Infinity, idle ?? Infinity, renew ?? Infinity);
   next = Math.min(next, silenceAt(state), nextExpiry(state.requests));
   for (const subscription of state.subscriptions.values()) {
     next = Math.min(next, subscription.restUntil ?? Infinity);
   }
+  for (const track of state.tracks.values()) {
+    next = Math.min(next, track.restUntil ?? Infinity);
+  }
   return next;
 }
 
-export function problemOf({ code, message, hint, at }: ServerMessage & { type: 'error' }): Problem {
-  return { code, message, hint, at };
+export function problemOf({ code, message, hint, at, retry_ms }: ServerMessage & { type: 'error' }): Problem {
+  return { code, message, hint, at, ...(retry_ms === undefined ? {} : { retryMs: retry_ms }) };
+}
+
+/** When what the server cannot do now is asked for again: not before it says itself. */
+export function laterAt({ settings }: State, { retryMs }: Problem, tries: number, { at, random }: Moment): number {
+  const wait = Math.min(Math.max(0, retryMs ?? 0), RETRY_MAX_MS);
+  return at + wait + backoffMs(settings, tries, random);
 }
 
 export function answer(state: State, ref: string, answer: Answer): Step {

@@ -3,10 +3,15 @@
  */
 import { expire } from '../requests.ts';
 import type { Problem } from '../subscription.ts';
+import { comeIn, renew } from './auth.ts';
 import { giveUp, STABLE_MS } from './down.ts';
+import { hidden } from './showing.ts';
 import { chain, hasCarrier, isWanted, type Moment, NONE, type State, type Step, send, silenceAt } from './state.ts';
+import { wakeTracks } from './tracks.ts';
 import { askFor, connect } from './up.ts';
 
+/** Nothing is tried, wanted or not. */
+const RESTS: ReadonlySet<string> = new Set(['idle', 'unauthenticated', 'closed']);
 /** A silence that is noticed this much too late was the machine's sleep, not the server's. */
 const LATE_MS = 2_000;
 
@@ -20,13 +25,13 @@ export function tick(state: State, moment: Moment): Step {
 }
 
 function tickConnection(state: State, moment: Moment): Step {
-  const { connect: connectAt, retry, probe: probeAt } = state.deadlines;
+  const { connect: connectAt, retry, probe: probeAt, renew: renewAt } = state.deadlines;
   const { at } = moment;
   if (retry !== undefined && at >= retry) {
     return connect(state, moment);
   }
   if (connectAt !== undefined && at >= connectAt) {
-    return giveUp(state, { code: 'timeout', message: 'the server did not answer in time' }, moment);
+    return giveUp(state, { code: 'timeout', message: lateness(state) }, moment);
   }
   if (probeAt !== undefined && at >= probeAt) {
     return reconnectNow(state, { code: 'timeout', message: 'the server does not answer pings' }, moment);
@@ -36,14 +41,22 @@ function tickConnection(state: State, moment: Moment): Step {
       ? probe(state, moment)
       : reconnectNow(state, { code: 'timeout', message: 'the server has gone silent' }, moment);
   }
+  if (renewAt !== undefined && at >= renewAt) {
+    const { renew: _, ...deadlines } = state.deadlines;
+    return renew({ ...state, deadlines }, moment);
+  }
   return [state, NONE];
 }
 
+function lateness({ showing }: State): string {
+  return showing.phase === 'asked' ? 'no token came in time' : 'the server did not answer in time';
+}
+
 function wakeRested(state: State, moment: Moment): Step {
-  let result: Step = [state, NONE];
   if (state.phase !== 'open') {
-    return result;
+    return [state, NONE];
   }
+  let result = wakeTracks(state, moment);
   for (const [handle, { restUntil }] of state.subscriptions) {
     if (restUntil !== undefined && moment.at >= restUntil) {
       result = chain(result, (next) => askFor(next, handle));
@@ -67,6 +80,11 @@ export function probe(state: State, moment: Moment): Step {
   }
   const deadlines = { ...state.deadlines, probe: moment.at + state.settings.probeMs };
   return [{ ...state, deadlines }, [send(state, { type: 'ping' })]];
+}
+
+/** The program wants it tried now. */
+export function retry(state: State, moment: Moment): Step {
+  return state.phase === 'unauthenticated' ? comeIn(state, moment) : hurry(state, moment);
 }
 
 /** There is reason to believe that it works now. */
@@ -97,7 +115,7 @@ export function rethinkIdle(state: State, moment: Moment): Step {
     return [idle === undefined ? state : { ...state, deadlines }, NONE];
   }
   if (!hasCarrier(state)) {
-    return state.phase === 'idle' || state.phase === 'closed' ? [state, NONE] : [rested(state), NONE];
+    return RESTS.has(state.phase) ? [state, NONE] : [rested(state), NONE];
   }
   if (idle === undefined) {
     return [{ ...state, deadlines: { ...deadlines, idle: moment.at + state.settings.idleMs } }, NONE];
@@ -106,5 +124,6 @@ export function rethinkIdle(state: State, moment: Moment): Step {
 }
 
 function rested(state: State): State {
-  return { ...state, phase: 'idle', deadlines: {}, hello: undefined, leaving: new Set(), attempt: 0 };
+  const showing = hidden(state.showing);
+  return { ...state, phase: 'idle', deadlines: {}, hello: undefined, leaving: new Set(), attempt: 0, showing };
 }

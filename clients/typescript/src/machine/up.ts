@@ -14,6 +14,7 @@ import {
   type Transport,
   withSubscription,
 } from './state.ts';
+import { tellTracks } from './tracks.ts';
 
 export function connect(state: State, moment: Moment): Step {
   const carrier = state.carrier + 1;
@@ -41,6 +42,21 @@ function chooseTransport({ settings, proven, attempt }: State): Transport {
     return attempt > 0 && attempt % 2 === 0 ? 'websocket' : 'sse';
   }
   return attempt >= 2 && attempt % 2 === 0 ? 'sse' : 'websocket';
+}
+
+/** The server knows this client as well as it needs to: everything is asked for. */
+export function open(state: State, moment: Moment): Step {
+  const { connect: _, ...deadlines } = state.deadlines;
+  const opened: State = {
+    ...state,
+    phase: 'open',
+    openedAt: moment.at,
+    heardAt: moment.at,
+    problem: undefined,
+    deadlines,
+    proven: { ...state.proven, [state.transport]: true },
+  };
+  return chain(chain(askForAll(opened), tellTracks), sendWaiting);
 }
 
 export function askForAll(state: State): Step {

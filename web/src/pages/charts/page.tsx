@@ -3,6 +3,7 @@
 import type { RowcastErrorLike, Table } from '@rowcast/client';
 import { useRowcast } from '@rowcast/client/react';
 import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
+import { useIsPerson } from '../../access/store';
 import { guessTimeColumn } from '../../chart/column';
 import { isFinal } from '../../chart/feed';
 import type { FeedQuery } from '../../chart/row';
@@ -10,6 +11,7 @@ import { FeedSwitch, type Feeds } from '../../chart/switch';
 import { type ChartView, type FullView, formatView, parseView } from '../../chart/view';
 import { navigate, useAddress } from '../../shell/router';
 import { Command, Empty, Skeleton } from '../../ui/empty';
+import { NothingForYou, Refused } from '../../ui/refused';
 import { type Sample, useSample, useTables } from '../../ui/schema';
 import { SourceBar, ViewBar } from './bars';
 import { type Choice, chooseColumns, chooseTable, feedQuery, fullView } from './choose';
@@ -95,7 +97,8 @@ function Body({ table, view, choice, sample, shown, error, filterWrong, change }
   if (choice.values.length === 0) return <NoNumbers table={table} />;
   if (sample.rows.length === 0) return <NoRows table={table} />;
   if (shown === null && filterWrong) return <BadFilter />;
-  if (shown === null && error !== null && isFinal(error)) return <Refused error={error} />;
+  const isRefused = shown === null && error !== null && isFinal(error);
+  if (isRefused) return <Refused error={error} otherwise="This chart cannot be drawn" />;
   if (shown === null) return <Loading error={error} />;
   return <Picture feed={shown} view={view} choice={choice} change={change} />;
 }
@@ -129,19 +132,9 @@ function useResolved(view: FullView): void {
 function Loading({ error }: { error: RowcastErrorLike | null }) {
   if (error === null) return <Skeleton lines={1} label="Loading the chart" />;
   return (
-    <Empty title="The server does not answer">
-      <p>{error.message}</p>
+    <Refused error={error} otherwise="The server does not answer">
       <p>This page tries again by itself.</p>
-    </Empty>
-  );
-}
-
-function Refused({ error }: { error: RowcastErrorLike }) {
-  return (
-    <Empty title="This chart cannot be drawn">
-      <p>{error.message}</p>
-      {error.hint !== undefined && <p>{error.hint}</p>}
-    </Empty>
+    </Refused>
   );
 }
 
@@ -154,6 +147,7 @@ function BadFilter() {
 }
 
 function NoTables() {
+  if (useIsPerson()) return <NothingForYou />;
   return (
     <Empty title="The database has no table yet">
       <p>Make one, and this page shows it by itself:</p>

@@ -1,7 +1,8 @@
 // Console: how the server is doing, and what it says, frame by frame.
 
 import { formatBytes, formatCount, formatDuration, formatNumber, formatShortTime } from '../../chart/format';
-import { Empty, Skeleton } from '../../ui/empty';
+import { Skeleton } from '../../ui/empty';
+import { Refused } from '../../ui/refused';
 import { DeadLetters } from './dead-letters';
 import { Frames } from './frames';
 import { Rate } from './sparkline';
@@ -25,10 +26,9 @@ function Server({ watched }: { watched: Watched }) {
   const { status, error, rates } = watched;
   if (status === null && error !== null) {
     return (
-      <Empty title="The server does not answer">
-        <p>{error.message}</p>
+      <Refused error={error} otherwise="The server does not answer">
         <p>This page asks again each second.</p>
-      </Empty>
+      </Refused>
     );
   }
   if (status === null) return <Skeleton lines={5} label="Asking the server" />;

@@ -1,13 +1,15 @@
 // Tables: the rows of any table as they are now, and as they change.
 
-import type { Table } from '@rowcast/client';
+import type { RowcastErrorLike, Table } from '@rowcast/client';
 import { useRowcast } from '@rowcast/client/react';
 import { useMemo, useState, useSyncExternalStore } from 'react';
+import { useIsPerson } from '../../access/store';
 import { formatCount } from '../../chart/format';
 import { navigate, useAddress, useLink } from '../../shell/router';
 import { Select } from '../../ui/choice';
 import { Command, Empty, Skeleton } from '../../ui/empty';
 import { FilterBox } from '../../ui/filter-box';
+import { NothingForYou, Refused } from '../../ui/refused';
 import { useTables } from '../../ui/schema';
 import { quoteName } from '../../ui/sql';
 import { formatTableView, LIMITS, parseTableView, type TableView } from './address';
@@ -17,7 +19,7 @@ export default function TablesPage() {
   const { search } = useAddress();
   const view = useMemo(() => parseTableView(search), [search]);
   const tables = useTables();
-  if (tables.value === null) return <Waiting message={tables.error?.message} />;
+  if (tables.value === null) return <Waiting error={tables.error} />;
   const table =
     tables.value.find(({ name }) => name === view.table) ?? (view.table === null ? tables.value[0] : undefined);
   if (tables.value.length === 0) return <NoTables />;
@@ -104,10 +106,8 @@ function Rows({ table, tables, view }: RowsProps) {
         />
         <Count rows={snapshot.rows.length} limit={limit} status={snapshot.status} />
       </div>
-      {snapshot.status === 'error' && !isFilterError ? (
-        <Empty title={`The rows of ${table.name} cannot be followed`}>
-          <p>{error?.message}</p>
-          {error?.hint !== undefined && <p>{error.hint}</p>}
+      {snapshot.status === 'error' && error !== undefined && !isFilterError ? (
+        <Refused error={error} otherwise={`The rows of ${table.name} cannot be followed`}>
           <button
             type="button"
             className="button"
@@ -118,7 +118,7 @@ function Rows({ table, tables, view }: RowsProps) {
           >
             Try again
           </button>
-        </Empty>
+        </Refused>
       ) : (
         <Grid
           key={`${where} ${orderBy} ${limit}`}
@@ -175,6 +175,7 @@ function NoRows({ table, filtered }: { table: Table; filtered: boolean }) {
 }
 
 function NoTables() {
+  if (useIsPerson()) return <NothingForYou />;
   return (
     <Empty title="The database has no table yet">
       <p>Make one with any program; this page finds it by itself.</p>
@@ -183,12 +184,11 @@ function NoTables() {
   );
 }
 
-function Waiting({ message }: { message: string | undefined }) {
-  if (message === undefined) return <Skeleton label="Loading the tables" />;
+function Waiting({ error }: { error: RowcastErrorLike | null }) {
+  if (error === null) return <Skeleton label="Loading the tables" />;
   return (
-    <Empty title="The server does not answer">
-      <p>{message}</p>
+    <Refused error={error} otherwise="The server does not answer">
       <p>This page tries again by itself.</p>
-    </Empty>
+    </Refused>
   );
 }
