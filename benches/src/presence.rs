@@ -38,7 +38,7 @@ pub(crate) fn run(scale: &Scale) -> Result<()> {
 }
 
 fn key(name: &str) -> Result<Key> {
-    let channel: Channel = format!("room:{name}").parse()?;
+    let channel = Channel::of_operator(&format!("room:{name}"))?;
     Ok(Key { tenant: "".into(), channel })
 }
 

@@ -36,7 +36,10 @@ pub(super) struct Set {
 
 /// The sets that somebody uses, and those that are being read.
 #[derive(Debug, Default)]
-pub(super) struct Sets(Mutex<AHashMap<Arc<Selection>, Arc<tokio::sync::Mutex<Weak<Set>>>>>);
+pub(super) struct Sets(Mutex<AHashMap<Arc<Selection>, Slot>>);
+
+/// Where a set is, or is being read by whoever holds it.
+type Slot = Arc<tokio::sync::Mutex<Weak<Set>>>;
 
 /// Why there are no values for a position.
 #[derive(Debug)]
@@ -107,7 +110,7 @@ fn concerns(selection: &Selection, event: &Event) -> bool {
 }
 
 impl Sets {
-    fn place(&self, selection: &Arc<Selection>) -> Arc<tokio::sync::Mutex<Weak<Set>>> {
+    fn place(&self, selection: &Arc<Selection>) -> Slot {
         let mut sets = self.0.lock();
         if sets.len() > 64 && sets.len() == sets.capacity() {
             // Whoever reads at the moment has a hold of its place.

@@ -186,7 +186,7 @@ async fn who_does_not_stop_is_closed() {
     for _ in 0..60 {
         native.say(&json!({ "type": "ping" })).await;
     }
-    let said = native.to_end().await;
+    let said = native.heard_to_end().await;
     let refused = said.iter().filter(|message| message["code"] == "rate_limited").count();
     let close = said.iter().find(|message| message["type"] == "close").expect("a goodbye");
     assert_eq!(close["reason"], "rate_limited", "{close}");

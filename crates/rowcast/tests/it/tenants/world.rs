@@ -226,7 +226,7 @@ impl Socket {
     }
 
     /// What is said until it is closed; the reason is in the last.
-    pub(super) async fn to_end(&mut self) -> Vec<Json> {
+    pub(super) async fn heard_to_end(&mut self) -> Vec<Json> {
         let mut said = Vec::new();
         while let Some(text) = self.heard().await {
             said.push(serde_json::from_str(&text).unwrap_or(Json::Null));
