@@ -304,6 +304,9 @@ impl Builder {
             channels.extend(io.settings().channels());
         }
         database.hear(channels);
+        if let Some(auth) = &self.auth {
+            database.obey(&auth.rules)?;
+        }
         let folder = match &self.log {
             LogPlace::Directory(folder, _) => Some(folder.clone()),
             LogPlace::Memory => None,

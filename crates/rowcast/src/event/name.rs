@@ -19,6 +19,12 @@ impl TableName {
     pub fn bare(name: &str) -> Self {
         Self { schema: "".into(), name: name.into() }
     }
+
+    /// Whether it is the table that a name means: a bare one means that of any schema.
+    pub fn is_called(&self, name: &Self) -> bool {
+        let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+        same(&self.name, &name.name) && (name.schema.is_empty() || same(&self.schema, &name.schema))
+    }
 }
 
 impl fmt::Display for TableName {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::StartError;
-use crate::event::Epoch;
+use crate::auth::rules::Rules;
+use crate::event::{Epoch, TableName};
 use crate::mysql::{self, MysqlSettings};
 use crate::postgres::{Address, Live, PostgresSettings};
 use crate::source::Source;
@@ -88,6 +89,33 @@ impl Database {
             let own = &mut settings.notify.channels;
             let new: Vec<String> = channels.into_iter().filter(|channel| !own.contains(channel)).collect();
             own.extend(new);
+        }
+    }
+
+    /// Prepares it for rules. Those that read tables whose changes nobody hears of could not be held.
+    pub(super) fn obey(&mut self, rules: &Rules) -> Result<(), StartError> {
+        let read = rules.membership_tables();
+        let lost = read.iter().find(|table| !self.captures(table));
+        if let Some(table) = lost {
+            let message = format!(
+                "rules read the table `{table}`, whose changes are not captured; let database.include and database.exclude not leave it out"
+            );
+            return Err(StartError(message));
+        }
+        if let Self::Postgres { settings, .. } = self {
+            settings.decisive = rules.ruled_tables().cloned().chain(read).collect();
+        }
+        Ok(())
+    }
+
+    fn captures(&self, table: &TableName) -> bool {
+        match self {
+            Self::Sqlite { settings, .. } => settings.wants(&table.name),
+            Self::Mysql { settings, .. } => settings.wants(table),
+            Self::Postgres { settings, .. } => {
+                let schema = if table.schema.is_empty() { "public".into() } else { table.schema.clone() };
+                settings.wants(&TableName { schema, name: table.name.clone() })
+            }
         }
     }
 

@@ -124,7 +124,7 @@ async fn plan_tables(client: &Client, settings: &PostgresSettings, mode: Mode) -
     match mode {
         Mode::Wal => {
             let allowed: Vec<&Found> = found.iter().filter(|table| table.owned).collect();
-            plan.extend(identity::plan(client, settings.identity, &allowed).await?);
+            plan.extend(identity::plan(client, settings, &allowed).await?);
             plan.extend(publications::plan(client, settings, &allowed).await?);
         }
         Mode::Outbox => {

@@ -22,6 +22,8 @@ pub struct PostgresSettings {
     pub temporary: bool,
     /// What setup does about REPLICA IDENTITY.
     pub identity: Identity,
+    /// Tables whose old rows decide who may hear of a change: [`Identity::Needed`] sets FULL on them, too.
+    pub decisive: Vec<TableName>,
     /// How much of the write-ahead log the slot may hold back.
     pub wal: WalBudget,
     /// Names this gateway to the server, so that it can tell its own dead connection from another gateway's: the slot's
@@ -56,6 +58,11 @@ pub struct PostgresSettings {
 }
 
 impl PostgresSettings {
+    /// Whether a table's old rows decide who may hear of a change.
+    pub(super) fn is_decisive(&self, table: &TableName) -> bool {
+        self.decisive.iter().any(|decisive| table.is_called(decisive))
+    }
+
     /// Whether a table is to be captured.
     pub fn wants(&self, table: &TableName) -> bool {
         let picks = |pattern: &String| match pattern.split_once('.') {
@@ -127,6 +134,7 @@ impl Default for PostgresSettings {
             publication: "rowcast".into(),
             temporary: false,
             identity: Identity::Needed,
+            decisive: Vec::new(),
             wal: WalBudget { warn: Some(1 << 30), stop: None },
             instance: "0".into(),
             dead_after: Duration::from_secs(10),

@@ -1,5 +1,6 @@
 //! Rules: what a client receives is what SQL says that it may see, at every position.
 
+mod databases;
 mod history;
 mod membership;
 mod presence;

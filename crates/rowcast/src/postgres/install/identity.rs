@@ -7,20 +7,25 @@ use tokio_postgres::Client;
 use super::InstallError;
 use super::schema::{all_made, made, unmade};
 use super::tables::{Found, Member};
-use crate::postgres::Identity;
+use crate::postgres::{Identity, PostgresSettings};
 
 const KIND: &str = "identity";
 
 /// Sets FULL where it is asked for, and takes it back where it no longer is.
-pub(super) async fn plan(client: &Client, wish: Identity, tables: &[&Found]) -> Result<Vec<String>, InstallError> {
+pub(super) async fn plan(
+    client: &Client,
+    settings: &PostgresSettings,
+    tables: &[&Found],
+) -> Result<Vec<String>, InstallError> {
     let mut before: BTreeMap<u32, String> = remembered(client).await?;
     let mut plan = Vec::new();
-    for member in tables.iter().flat_map(|table| &table.members) {
+    let members = tables.iter().flat_map(|table| table.members.iter().map(move |member| (&table.name, member)));
+    for (name, member) in members {
         let remembered = before.remove(&member.oid);
         let was = remembered.as_deref().unwrap_or(&member.identity);
-        let full = match wish {
+        let full = match settings.identity {
             Identity::Leave => false,
-            Identity::Needed => !member.is_told_apart(kind_of(was)),
+            Identity::Needed => !member.is_told_apart(kind_of(was)) || settings.is_decisive(name),
             Identity::Full => true,
         };
         match (full, &remembered) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rowcast::auth::rules::{RuleSpec, Rules};
 use rowcast::auth::{Auth, Identity, Standing};
 use rowcast::event::Position;
-use rowcast::gateway::{Database, Gateway, LogPlace};
+use rowcast::gateway::{Database, Gateway, LogPlace, StartError};
 use rowcast::protocol::encode::Wire;
 use rowcast::protocol::{Code, ServerMessage};
 use rowcast::session::{Limits, Node, Session};
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 pub(super) struct World {
     _gateway: Gateway,
     pub(super) node: Arc<Node>,
-    folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 /// A rule about what may be read of a table.
@@ -53,16 +53,21 @@ impl World {
         let path = folder.path().join("world.db");
         rusqlite::Connection::open(&path).expect("opened").execute_batch(schema).expect("made");
         let database = Database::sqlite("world", &path, SqliteSettings::default());
+        Self { folder: Some(folder), ..Self::over(database, auth).await.expect("started") }
+    }
+
+    /// Over a database that is there.
+    pub(super) async fn over(database: Database, auth: Auth) -> Result<Self, StartError> {
         let builder = Gateway::builder().database(database).log(LogPlace::Memory).auth(auth);
         let limits = Limits { heartbeat: Duration::from_millis(30), ..Limits::default() };
         let builder = builder.limits(limits);
-        let gateway = builder.start().await.expect("started");
+        let gateway = builder.start().await?;
         let node = gateway.node();
-        Self { _gateway: gateway, node, folder }
+        Ok(Self { _gateway: gateway, node, folder: None })
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.folder.path().join("world.db")
+        self.folder.as_ref().expect("a file").path().join("world.db")
     }
 
     /// Another program's connection.
