@@ -12,6 +12,7 @@ mod mysql;
 mod postgres;
 mod presence;
 mod process;
+mod rules;
 mod series;
 mod subscribe;
 #[path = "../../crates/rowcast-server/src/bench/table.rs"]
@@ -63,6 +64,8 @@ enum Bench {
     Ingest,
     /// Ten thousand users present on one channel.
     Presence,
+    /// Rules: changes among many users, and subscribing.
+    Rules,
     /// A chart's history over large tables (part of `capture`).
     Series,
     /// Verifying tokens, the first time and again.
@@ -103,6 +106,7 @@ fn main() -> Result<()> {
             ingest::run(&scale)?;
             tokens::run(&scale)?;
             presence::run(&scale)?;
+            rules::run(&scale)?;
             series::run(&scale)
         }
         Bench::Log(args) => log::run(&args.quick(scale.quick)),
@@ -113,6 +117,7 @@ fn main() -> Result<()> {
         Bench::Mysql => mysql::run(&scale),
         Bench::Ingest => ingest::run(&scale),
         Bench::Presence => presence::run(&scale),
+        Bench::Rules => rules::run(&scale),
         Bench::Series => series::run(&scale),
         Bench::Tokens => tokens::run(&scale),
         Bench::Serve { kind, folder } => serve(&kind, &folder),

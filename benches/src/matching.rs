@@ -144,6 +144,7 @@ impl World {
             old: false,
             named: None,
             deliver: None,
+            ruled: false,
         });
         let mut took = Duration::ZERO;
         for first in (0..count).step_by(100_000) {

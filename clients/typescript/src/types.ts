@@ -62,7 +62,7 @@ export interface Change<R extends AnyRow = Row> {
  * more, and all of it has to be dropped.
  */
 export interface Gap {
-  readonly reason: 'retention' | 'epoch' | 'schema' | 'source' | 'revoked' | (string & {});
+  readonly reason: 'retention' | 'epoch' | 'schema' | 'source' | 'granted' | 'revoked' | (string & {});
   readonly message: string;
 }
 

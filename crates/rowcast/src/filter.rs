@@ -156,6 +156,11 @@ impl Predicate {
         }
     }
 
+    /// Whether it is true of no fewer rows when what it reads of other tables becomes more.
+    pub fn grows(&self) -> bool {
+        self.root.grows()
+    }
+
     /// What it reads of other tables.
     pub fn selections(&self) -> Vec<Arc<Selection>> {
         let mut found = Vec::new();

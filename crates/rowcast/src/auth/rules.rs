@@ -123,13 +123,14 @@ impl Rules {
         if wrong.is_empty() { Ok(rules) } else { Err(wrong) }
     }
 
-    /// The rule that holds for a client and a table.
-    pub fn table(&self, table: &TableName, identity: &Identity) -> Option<&TableRule> {
+    /// The rule that holds for a client and a table, by the name that the database has for it. A rule that names no schema is about the
+    /// table of the schema `public`, where there are schemas; case does not count where it does not in the database (SQLite).
+    pub fn table(&self, table: &TableName, identity: &Identity, dialect: Dialect) -> Option<&TableRule> {
         let is_it = |rule: &&TableRule| {
-            let same_schema = rule.table.schema.is_empty() || rule.table.schema.eq_ignore_ascii_case(&table.schema);
-            same_schema
-                && rule.table.name.eq_ignore_ascii_case(&table.name)
-                && holds(rule.when.as_ref(), &identity.claims)
+            let same = |a: &str, b: &str| a == b || dialect == Dialect::Sqlite && a.eq_ignore_ascii_case(b);
+            let schema = &*rule.table.schema;
+            let same_schema = same(schema, &table.schema) || schema.is_empty() && &*table.schema == "public";
+            same_schema && same(&rule.table.name, &table.name) && holds(rule.when.as_ref(), &identity.claims)
         };
         self.tables.iter().find(is_it)
     }

@@ -110,6 +110,20 @@ impl Condition {
         }
     }
 
+    /// Whether more values in other tables make it true of more rows, and never of fewer.
+    pub(super) fn grows(&self) -> bool {
+        match self {
+            Condition::Within { .. } => true,
+            Condition::Rule(inner) => inner.grows(),
+            Condition::And(terms) | Condition::Or(terms) => terms.iter().all(Condition::grows),
+            other => {
+                let mut read = Vec::new();
+                other.selections(&mut read);
+                read.is_empty()
+            }
+        }
+    }
+
     /// Appends what it reads of other tables.
     pub(super) fn selections(&self, found: &mut Vec<Arc<Selection>>) {
         match self {

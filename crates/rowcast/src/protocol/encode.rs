@@ -58,6 +58,8 @@ pub struct Projection {
     pub named: Option<Arc<Named>>,
     /// Changes are conflated; `None`: every one is told.
     pub deliver: Option<Arc<Class>>,
+    /// A rule decides which rows may be seen: what was not in the result is not told.
+    pub ruled: bool,
 }
 
 /// A change as everybody with the same projection hears it.
@@ -109,8 +111,8 @@ pub fn change_body(event: &Event, change: &RowChange, seen: Seen, projection: &P
     // Of the old row, its key is known: the new one's other columns are none of who follows the old one.
     let is_known = |column: &usize| seen.op != Op::Delete || change.old.is_some() || change.table.key.contains(column);
     row.write_json(&change.table, projection.columns.iter().copied().filter(is_known), &mut out);
-    // A row that is new in the result was none of it before.
-    if let (true, Some(old)) = (projection.old && seen.op != Op::Insert, &change.old) {
+    let tells_old = projection.old && !(projection.ruled && seen.op == Op::Insert);
+    if let (true, Some(old)) = (tells_old, &change.old) {
         out.extend_from_slice(b",\"old\":");
         old.write_json(&change.table, projection.columns.iter().copied(), &mut out);
     }
@@ -326,7 +328,7 @@ mod tests {
     #[test]
     fn a_change_reads_back_as_the_protocol_message() {
         let event = update(row(1, "a"), row(2, "b\n"));
-        let projection = Projection { columns: [1, 0].into(), old: true, named: None, deliver: None };
+        let projection = Projection { columns: [1, 0].into(), old: true, named: None, deliver: None, ruled: false };
         let text = body(&event, Op::Update, None, projection);
         let bytes = frame(Wire::Text, "change", "\"x\"", Some(event.position), text.as_bytes());
         let message: ServerMessage = serde_json::from_slice(&bytes).expect("a server message");
@@ -338,7 +340,7 @@ mod tests {
     #[test]
     fn a_row_that_leaves_a_filter_is_told_with_its_old_values() {
         let event = update(row(1, "a"), row(1, "b"));
-        let projection = Projection { columns: [0, 1].into(), old: false, named: None, deliver: None };
+        let projection = Projection { columns: [0, 1].into(), old: false, named: None, deliver: None, ruled: false };
         let text = body(&event, Op::Delete, Some(Op::Update), projection);
         assert!(text.starts_with(r#""op":"delete","row":{"id":1,"note":"a"},"key":[1],"cause":"update","#), "{text}");
     }
@@ -349,7 +351,7 @@ mod tests {
         if let Body::Row(change) = &mut event.change.body {
             change.old = None;
         }
-        let projection = Projection { columns: [0, 1].into(), old: false, named: None, deliver: None };
+        let projection = Projection { columns: [0, 1].into(), old: false, named: None, deliver: None, ruled: false };
         let text = body(&event, Op::Delete, Some(Op::Update), projection);
         assert!(text.starts_with(r#""op":"delete","row":{"id":1},"key":[1],"cause":"update","#), "{text}");
     }

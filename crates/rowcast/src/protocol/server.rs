@@ -221,6 +221,8 @@ pub enum GapReason {
     Schema,
     /// The source could not be read without a hole.
     Source,
+    /// More may be seen than before.
+    Granted,
 }
 
 impl ServerMessage {

@@ -46,7 +46,7 @@ impl Bound {
         }
         let find = |name: &str| find_column(name, &table, readable);
         let deliver = wish.deliver.class(&table, &projection.columns, find)?.map(Arc::new);
-        let projection = Arc::new(Projection { deliver, ..projection });
+        let projection = Arc::new(Projection { deliver, ruled: rights.filter.is_some(), ..projection });
         Ok(Self { table, predicate, projection })
     }
 }
@@ -63,7 +63,7 @@ pub fn projection(
         Some(names) => names.iter().map(find).collect::<Result<_, _>>()?,
         None => readable.map_or_else(|| (0..table.columns.len()).collect(), Into::into),
     };
-    Ok(Projection { columns, old, named: None, deliver: None })
+    Ok(Projection { columns, old, named: None, deliver: None, ruled: false })
 }
 
 /// What `subscribed` and the first `snapshot` say of the table: the chosen columns, and the names of the key's.

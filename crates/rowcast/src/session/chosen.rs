@@ -65,6 +65,12 @@ impl Set {
         &self.watch.selection
     }
 
+    /// Whether all of another's values are among its own. Both are in order.
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        let mut own = self.values.iter();
+        other.values.iter().all(|value| own.any(|own| own == value))
+    }
+
     /// Whether its values hold at a position, as far as is known.
     fn holds_at(&self, position: Position) -> bool {
         *self.from.lock() <= position && self.until().is_none_or(|until| until > position)

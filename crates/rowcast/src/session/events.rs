@@ -93,7 +93,7 @@ impl EventName {
         };
         let named =
             Named { name: self.name.as_str().into(), on: self.on.as_slice().into(), as_text: self.as_text, wrapped };
-        Ok(Projection { columns, old: false, named: Some(Arc::new(named)), deliver: None })
+        Ok(Projection { columns, old: false, named: Some(Arc::new(named)), deliver: None, ruled: false })
     }
 
     /// The event's own filter, and the client's behind it.

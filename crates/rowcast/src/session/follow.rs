@@ -212,6 +212,10 @@ impl Way {
         };
         loop {
             if let Some(Gap { reason, message, from, tx }) = gap.take() {
+                let reason = match reason {
+                    Some(reason) => Some(reason),
+                    None => self.granted().await,
+                };
                 self.say_broken(reason, message).await?;
                 if let Err(problem) = self.again(from, tx).await? {
                     return Ok(Err(problem));
@@ -290,6 +294,16 @@ impl Way {
             self.begin_at(self.node.hub.between().await);
         }
         Ok(Ok(self.say_subscribed(false).await?))
+    }
+
+    /// What may be seen has changed: whether it is only more.
+    async fn granted(&mut self) -> Option<GapReason> {
+        let before = (self.follow.rights.clone(), self.follow.bound.clone()?);
+        self.bind_to_catalog(None).await.ok()?;
+        let now = self.follow.bound.as_ref()?;
+        let grows = now.predicate.as_ref().is_some_and(|predicate| predicate.grows());
+        let same = now.table == before.1.table && now.projection.columns == before.1.projection.columns;
+        (grows && same && self.follow.rights.have_grown_from(&before.0)).then_some(GapReason::Granted)
     }
 
     /// Whether the rows of a snapshot are followed by what the rules say from its position on.

@@ -89,7 +89,9 @@ impl Follow {
     /// What the hub has to know to carry on.
     pub(super) fn interest(&self) -> (Interest, bool) {
         let wish = &self.wish;
-        let empty = || Arc::new(Projection { columns: Box::default(), old: wish.old, named: None, deliver: None });
+        let empty = || {
+            Arc::new(Projection { columns: Box::default(), old: wish.old, named: None, deliver: None, ruled: false })
+        };
         let interest = Interest {
             channel: match (&wish.channel, &self.bound) {
                 (Channel::Table(_), Some(bound)) => Channel::Table(bound.table.name.clone()),

@@ -77,6 +77,16 @@ impl Rights {
         self.sets.iter().any(|set| set.until().is_some_and(|until| until <= last))
     }
 
+    /// Whether the same client has them by the same rule, which has found the same and more.
+    pub(super) fn have_grown_from(&self, before: &Self) -> bool {
+        let same_client = match (&self.filter, &before.filter) {
+            (Some(now), Some(then)) => Arc::ptr_eq(&now.claims, &then.claims),
+            _ => false,
+        };
+        let grown = |(now, then): (&Arc<Set>, &Arc<Set>)| now.selection() == then.selection() && now.contains(then);
+        same_client && self.sets.len() == before.sets.len() && self.sets.iter().zip(&before.sets).all(grown)
+    }
+
     /// What they have read of other tables.
     pub(super) fn selections(&self) -> Arc<[Arc<Selection>]> {
         self.sets.iter().map(|set| set.selection().clone()).collect()
@@ -143,7 +153,7 @@ pub(super) async fn to_read(
 ) -> Result<Arc<Rights>, NoRights> {
     known(identity)?;
     let Some(auth) = rules(node, identity) else { return Ok(Arc::default()) };
-    let rule = readable(auth, identity, table)?;
+    let rule = readable(node, auth, identity, table)?;
     let filter = rule.read.as_ref().ok_or_else(|| hidden(&table.name))?;
     let sets = sets(node, filter, &identity.claims, at).await?;
     let chosen = sets.iter().map(|set| set.chosen()).collect();
@@ -158,7 +168,7 @@ pub(super) async fn to_read(
 pub(super) async fn to_ask(node: &Node, identity: &Arc<Identity>, table: &Arc<Table>) -> Result<Rights, Problem> {
     known(identity)?;
     let Some(auth) = rules(node, identity) else { return Ok(Rights::default()) };
-    let rule = readable(auth, identity, table)?;
+    let rule = readable(node, auth, identity, table)?;
     let filter = rule.read.as_ref().ok_or_else(|| hidden(&table.name))?;
     let nothing: Arc<[Json]> = Arc::new([]);
     let selections = selections(node, filter, &identity.claims).await?;
@@ -175,7 +185,8 @@ pub async fn to_insert(node: &Node, identity: &Arc<Identity>, name: &TableName) 
         StoreError::UnknownTable(name) => hidden(&name),
         error => super::store_problem(error),
     })?;
-    let rule = auth.rules.table(&table.name, identity).ok_or_else(|| hidden(&table.name))?;
+    let rule =
+        auth.rules.table(&table.name, identity, node.database.store.dialect()).ok_or_else(|| hidden(&table.name))?;
     let Some(filter) = &rule.insert else {
         let no = || Problem::new(Code::Forbidden, format!("you may not insert into `{}`", table.name));
         return Err(if rule.read.is_some() || rule.rls { no() } else { hidden(&table.name) });
@@ -240,13 +251,16 @@ pub async fn question(
 /// The columns of a table that a client may read; `None` where it may read none of its rows.
 pub fn described(node: &Node, identity: &Identity, table: &Table) -> Option<Vec<usize>> {
     let Some(auth) = rules(node, identity) else { return Some((0..table.columns.len()).collect()) };
-    let rule = auth.rules.table(&table.name, identity).filter(|rule| rule.read.is_some() || rule.rls)?;
+    let rule = auth
+        .rules
+        .table(&table.name, identity, node.database.store.dialect())
+        .filter(|rule| rule.read.is_some() || rule.rls)?;
     let columns = columns(rule, table).ok()?;
     Some(columns.map_or_else(|| (0..table.columns.len()).collect(), |columns| columns.to_vec()))
 }
 
-fn readable<'a>(auth: &'a Auth, identity: &Identity, table: &Table) -> Result<&'a TableRule, Problem> {
-    auth.rules.table(&table.name, identity).ok_or_else(|| hidden(&table.name))
+fn readable<'a>(node: &Node, auth: &'a Auth, identity: &Identity, table: &Table) -> Result<&'a TableRule, Problem> {
+    auth.rules.table(&table.name, identity, node.database.store.dialect()).ok_or_else(|| hidden(&table.name))
 }
 
 /// A rule's filter, with the tenant's where the table has one.

@@ -60,7 +60,13 @@ impl World {
             channel: Channel::Table(self.table.name.clone()),
             table: Some(self.table.clone()),
             predicate: filter.map(|text| Arc::new(bind(text).expect("a filter"))),
-            projection: Arc::new(Projection { columns: [0, 1].into(), old: false, named: None, deliver: None }),
+            projection: Arc::new(Projection {
+                columns: [0, 1].into(),
+                old: false,
+                named: None,
+                deliver: None,
+                ruled: false,
+            }),
             wire: Wire::Text,
             id: format!("\"{id}\"").into(),
         };
@@ -81,7 +87,13 @@ impl World {
             channel: Channel::Room(room.into()),
             table: None,
             predicate: None,
-            projection: Arc::new(Projection { columns: [].into(), old: false, named: None, deliver: None }),
+            projection: Arc::new(Projection {
+                columns: [].into(),
+                old: false,
+                named: None,
+                deliver: None,
+                ruled: false,
+            }),
             wire: Wire::Text,
             id: "\"s\"".into(),
         };

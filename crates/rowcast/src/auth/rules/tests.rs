@@ -27,7 +27,7 @@ fn the_first_rule_whose_condition_holds_is_the_one() {
         vec![of(Some("claims.role = 'admin'"), "true"), of(Some("claims.role = 'member'"), "owner = claims.sub")];
     let rules = Rules::new(rules, Some("claims.role = 'admin'"), None).expect("rules");
     let read = |claims: Json| {
-        let rule = rules.table(&TableName::bare("Invoices"), &identity(claims))?;
+        let rule = rules.table(&TableName::bare("Invoices"), &identity(claims), Dialect::Sqlite)?;
         rule.read.as_ref().map(|filter| filter.as_str().to_owned())
     };
     assert_eq!(read(serde_json::json!({ "role": "admin" })).as_deref(), Some("true"));
@@ -74,4 +74,25 @@ fn tables_that_decide_about_others_are_known() {
     let rules = Rules::new(rules, None, None).expect("rules");
     let names: Vec<String> = rules.membership_tables().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["memberships", "public.shares"]);
+}
+
+#[test]
+fn a_rule_is_about_the_table_that_the_database_calls_so() {
+    let of = |name: &str| RuleSpec { read: Some("true".into()), ..spec(name) };
+    let rules = Rules::new(vec![of("tasks"), of("audit.log")], None, None).expect("rules");
+    let found = |name: &str, dialect| {
+        let name = name.parse().expect("a name");
+        rules.table(&name, &identity(serde_json::json!({})), dialect).is_some()
+    };
+    for (name, in_sqlite, in_postgres) in [
+        ("tasks", true, true),
+        ("Tasks", true, false),
+        ("public.tasks", true, true),
+        ("audit.tasks", false, false),
+        ("audit.log", true, true),
+        ("audit.Log", true, false),
+        ("public.log", false, false),
+    ] {
+        assert_eq!((found(name, Dialect::Sqlite), found(name, Dialect::Postgres)), (in_sqlite, in_postgres), "{name}");
+    }
 }

@@ -26,7 +26,13 @@ fn row(values: [Option<i64>; 3]) -> Row {
 }
 
 fn projection(deliver: Option<Class>) -> Arc<Projection> {
-    Arc::new(Projection { columns: [0, 1, 2].into(), old: false, named: None, deliver: deliver.map(Arc::new) })
+    Arc::new(Projection {
+        columns: [0, 1, 2].into(),
+        old: false,
+        named: None,
+        deliver: deliver.map(Arc::new),
+        ruled: false,
+    })
 }
 
 type Values = [Option<i64>; 3];

@@ -176,7 +176,13 @@ fn check(pools: &'static [Pool], dialect: Dialect, texts: &[(String, bool)], cha
             channel: topic.channel.clone(),
             table: Some(table.clone()),
             predicate: Some(predicate.clone()),
-            projection: Arc::new(Projection { columns: [].into(), old: false, named: None, deliver: None }),
+            projection: Arc::new(Projection {
+                columns: [].into(),
+                old: false,
+                named: None,
+                deliver: None,
+                ruled: false,
+            }),
             wire: Wire::WebSocket,
             id: "1".into(),
         };

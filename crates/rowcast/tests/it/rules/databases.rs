@@ -70,7 +70,7 @@ async fn story(world: &World, run: impl AsyncFn(&str)) {
     ada.hears(&["revoked", "0 rows", "subscribed"]).await;
     run("UPDATE tasks SET note = 'unseen' WHERE id = 4").await;
     run("INSERT INTO members VALUES (4, 'eve', 'x')").await;
-    eve.hears(&["revoked", "0 rows", "subscribed"]).await;
+    eve.hears(&["gap", "0 rows", "subscribed"]).await;
     run("UPDATE tasks SET open = true WHERE id = 2").await;
     for client in [&mut ada, &mut eve] {
         client.hears(&["insert 2"]).await;
@@ -146,7 +146,7 @@ async fn where_the_old_row_is_not_known_nobody_hears_of_it() {
     database.run("DELETE FROM tasks WHERE id = 1").await;
     database.run("UPDATE tasks SET note = 'x' WHERE id = 2").await;
     database.run("INSERT INTO members VALUES (4, 'eve', 'z')").await;
-    eve.hears(&["revoked", "1 rows", "subscribed"]).await;
+    eve.hears(&["gap", "1 rows", "subscribed"]).await;
 }
 
 #[tokio::test]
