@@ -314,7 +314,7 @@ fn fill(path: &Path, users: u64) -> Result<()> {
          CREATE TABLE memberships (id INTEGER PRIMARY KEY, user INTEGER, room INTEGER);
          CREATE INDEX memberships_user ON memberships (user);",
     )?;
-    let rooms = users * ROOMS;
+    let rooms = (users * ROOMS) as i64;
     let numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)";
     database
         .execute(&format!("{numbers} INSERT INTO memberships (user, room) SELECT i / {ROOMS}, i FROM n"), [rooms])?;

@@ -92,7 +92,7 @@ export interface ChangeMessage {
   readonly type: 'change';
   readonly id: string;
   readonly op: Op;
-  readonly cause?: Op | 'granted';
+  readonly cause?: Op;
   readonly row: Row;
   readonly old?: Row;
   readonly key: readonly Value[] | null;

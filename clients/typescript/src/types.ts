@@ -44,10 +44,9 @@ export interface Change<R extends AnyRow = Row> {
   /** The key before, when an update changed it. */
   readonly oldKey?: readonly Value[];
   /**
-   * What the database did, where that is not `op`: an UPDATE that made the row match or stop matching. `granted`: nothing, but the
-   * row may be seen from now on.
+   * What the database did, where that is not `op`: an UPDATE that made the row match or stop matching.
    */
-  readonly cause?: Op | 'granted';
+  readonly cause?: Op;
   readonly position: Position;
   /** Equal for the changes of one transaction. */
   readonly tx: number;

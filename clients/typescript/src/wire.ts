@@ -15,7 +15,7 @@ const isList: Check = (value) => Array.isArray(value);
 const isObject: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isAny: Check = (value) => value !== undefined;
 const isOp: Check = (value) => value === 'insert' || value === 'update' || value === 'delete';
-const isCause: Check = (value) => value === 'granted' || isOp(value);
+const isCause: Check = isOp;
 const isKey: Check = (value) => value === null || Array.isArray(value);
 const isRows: Check = (value) => Array.isArray(value) && value.every(isObject);
 const isNames: Check = (value) => value === null || (Array.isArray(value) && value.every(isText));

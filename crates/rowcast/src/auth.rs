@@ -71,7 +71,7 @@ impl Default for Settings {
             query: Some("access_token".into()),
             tenant_host: None,
             warn: Duration::from_secs(60),
-            grace: Duration::from_secs(10),
+            grace: Duration::from_secs(30),
         }
     }
 }
