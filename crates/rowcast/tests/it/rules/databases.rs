@@ -58,7 +58,7 @@ async fn story(world: &World, run: impl AsyncFn(&str)) {
         { "id": 5, "room": "y", "owner": "bob", "open": true },
         { "id": 6, "room": "z", "owner": "ada", "open": true }
     ] }));
-    let mut heard = vec![ada.next().await, ada.next().await];
+    let mut heard = [ada.next().await, ada.next().await];
     heard.sort_by_key(ServerMessage::kind);
     match &heard[..] {
         [ServerMessage::Change { op, key, .. }, ServerMessage::Inserted { count: 1, rejected, .. }] => {
