@@ -211,7 +211,13 @@ impl Way {
             Err(problem) => return Ok(Err(problem)),
         };
         loop {
-            if let Some(Gap { reason, message, from, tx }) = gap.take() {
+            let mut found = gap.take();
+            if let Some(gap) = &found
+                && self.goes_on(gap).await
+            {
+                found = None;
+            }
+            if let Some(Gap { reason, message, from, tx, upto: _ }) = found {
                 let reason = match reason {
                     Some(reason) => Some(reason),
                     None => self.granted().await,
@@ -294,6 +300,22 @@ impl Way {
             self.begin_at(self.node.hub.between().await);
         }
         Ok(Ok(self.say_subscribed(false).await?))
+    }
+
+    /// Whether what the rules have read has changed, and what they say of this client has not.
+    async fn goes_on(&mut self, gap: &Gap) -> bool {
+        let (None, Some(upto)) = (gap.reason, gap.upto) else { return false };
+        let before = (self.follow.rights.clone(), self.follow.bound.clone());
+        let known = self.bind_to_catalog(Some(upto)).await.is_ok();
+        let same = match (&before.1, &self.follow.bound) {
+            (Some(before), Some(now)) => before.table == now.table && now.shows_the_same(before),
+            (None, None) => true,
+            _ => false,
+        };
+        if !(known && same) {
+            (self.follow.rights, self.follow.bound) = before;
+        }
+        known && same
     }
 
     /// What may be seen has changed: whether it is only more.

@@ -67,12 +67,14 @@ pub(super) struct Gap {
     pub(super) from: Position,
     /// The transaction that a fresh snapshot must contain; 0 where there is none.
     pub(super) tx: u64,
+    /// The end of what has changed what may be seen, where that is known.
+    pub(super) upto: Option<Position>,
 }
 
 impl Gap {
     /// What may be seen changes with the transaction `tx`, which comes after `from`.
     pub(super) fn of_rights(from: Position, tx: u64) -> Self {
-        Self { reason: None, message: "what you may see has changed".into(), from, tx }
+        Self { reason: None, message: "what you may see has changed".into(), from, tx, upto: None }
     }
 }
 
@@ -151,7 +153,8 @@ impl Follow {
     fn take(&mut self, run: Run<'_>, node: &Node, frames: &mut Vec<Frame>) -> Result<(), Broken> {
         if self.rights.end_with(run) {
             let first = &run.events[0];
-            return Err(Broken::Gap(Gap::of_rights(before(first.position), first.change.tx)));
+            let upto = run.events.last().map(|event| event.position);
+            return Err(Broken::Gap(Gap { upto, ..Gap::of_rights(before(first.position), first.change.tx) }));
         }
         if self.skip.as_ref().is_some_and(|skip| skip.covers(&run.events[0])) {
             return Ok(());
@@ -175,6 +178,7 @@ impl Follow {
             message: reason.to_string(),
             from: event.position,
             tx: event.change.tx,
+            upto: None,
         }))
     }
 
@@ -250,7 +254,13 @@ impl Follow {
             None => {
                 let before = Position { offset: Offset(at.offset.0 - 1), ..at };
                 let message = "the table was made again".into();
-                return Err(Broken::Gap(Gap { reason: Some(GapReason::Schema), message, from: before, tx: 0 }));
+                return Err(Broken::Gap(Gap {
+                    reason: Some(GapReason::Schema),
+                    message,
+                    from: before,
+                    tx: 0,
+                    upto: None,
+                }));
             }
             Some(bound) if Arc::ptr_eq(&bound.table, table) => {}
             Some(bound) if bound.table == *table => bound.table = table.clone(),
@@ -276,11 +286,11 @@ pub(super) fn broken(error: ReadError, asked: Position, node: &Node) -> Broken {
         }
         ReadError::Gap { .. } if asked.epoch != oldest.epoch => {
             let message = format!("the log began anew; position {asked} is of an earlier one");
-            Broken::Gap(Gap { reason: Some(GapReason::Epoch), message, from: oldest, tx: 0 })
+            Broken::Gap(Gap { reason: Some(GapReason::Epoch), message, from: oldest, tx: 0, upto: None })
         }
         ReadError::Gap { asked, oldest, head } => {
             let message = format!("position {asked} is not in the log, which goes from {oldest} to {head}");
-            Broken::Gap(Gap { reason: Some(GapReason::Retention), message, from: oldest, tx: 0 })
+            Broken::Gap(Gap { reason: Some(GapReason::Retention), message, from: oldest, tx: 0, upto: None })
         }
     }
 }
