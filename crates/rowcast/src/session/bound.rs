@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::follow::Wish;
 use super::node::Node;
 use super::order::find_column;
-use super::rights::{Rights, hidden};
+use super::rights::Rights;
 use crate::event::Table;
 use crate::filter::{Binding, Predicate};
 use crate::protocol::encode::Projection;
-use crate::protocol::{ColumnType, Problem};
+use crate::protocol::{Code, ColumnType, Problem};
 
 /// A filter and columns, tied to a table as it was at some moment.
 #[derive(Debug, Clone)]
@@ -42,7 +42,8 @@ impl Bound {
             None => projection(&table, wish.columns.as_deref(), wish.old, readable)?,
         };
         if projection.columns.iter().any(|column| readable.is_some_and(|readable| !readable.contains(column))) {
-            return Err(hidden(&table.name));
+            let message = "you may not follow this event: it tells columns that you may not read";
+            return Err(Problem::new(Code::Forbidden, message));
         }
         let find = |name: &str| find_column(name, &table, readable);
         let deliver = wish.deliver.class(&table, &projection.columns, find)?.map(Arc::new);

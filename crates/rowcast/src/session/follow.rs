@@ -542,7 +542,7 @@ impl Way {
             return Ok(());
         };
         let table = self.node.database.store.table(name).await.map_err(|error| self.no_table(error, &identity))?;
-        let rights = to_read(&self.node, &identity, &table, at).await?;
+        let rights = to_read(&self.node, &identity, name, &table, at).await.map_err(|no| self.of_event(no))?;
         let bound = Bound::new(&self.follow.wish, table, &self.node, &rights)?;
         // A wrong order is said before anything is read.
         self.select(&bound, &rights)?;
@@ -556,6 +556,16 @@ impl Way {
         match error {
             StoreError::UnknownTable(name) if rules(&self.node, identity).is_some() => hidden(&name),
             error => store_problem(error),
+        }
+    }
+
+    /// Whoever may not follow an event does not learn of its table.
+    fn of_event(&self, no: NoRights) -> NoRights {
+        match (no, &self.follow.wish.event) {
+            (NoRights::Refused(problem), Some((event, _))) if problem.code == Code::UnknownTable => {
+                Problem::new(Code::Forbidden, format!("you may not follow `event:{}`", event.name)).into()
+            }
+            (no, _) => no,
         }
     }
 
@@ -601,7 +611,9 @@ impl Way {
         if let Some((event, _)) = &self.follow.wish.event {
             allowed_event(&self.node, &identity, &event.name)?;
         }
-        let rights = to_read(&self.node, &identity, &table, Some(position)).await?;
+        let Channel::Table(asked) = &self.follow.wish.channel else { return Ok(()) };
+        let rights = to_read(&self.node, &identity, asked, &table, Some(position)).await;
+        let rights = rights.map_err(|no| self.of_event(no))?;
         let bound = Bound::new(&self.follow.wish, table, &self.node, &rights)?;
         (self.follow.bound, self.follow.rights) = (Some(bound), rights);
         Ok(())

@@ -133,7 +133,7 @@ pub(crate) fn known(identity: &Identity) -> Result<(), Problem> {
     }
 }
 
-/// The answer for a table that there is not, and for one that may not be read: nobody can tell them apart.
+/// The answer for a table that there is not, and for one that may not be read: nobody can tell them apart. It is called as it was asked for.
 pub(super) fn hidden(table: &TableName) -> Problem {
     Problem::new(Code::UnknownTable, format!("there is no table `{table}` that you may read"))
         .hint("GET /v1/tables lists the tables that you may read")
@@ -148,13 +148,14 @@ pub(super) fn rules<'n>(node: &'n Node, identity: &Identity) -> Option<&'n Auth>
 pub(super) async fn to_read(
     node: &Node,
     identity: &Arc<Identity>,
+    asked: &TableName,
     table: &Arc<Table>,
     at: Option<Position>,
 ) -> Result<Arc<Rights>, NoRights> {
     known(identity)?;
     let Some(auth) = rules(node, identity) else { return Ok(Arc::default()) };
-    let rule = readable(node, auth, identity, table)?;
-    let filter = rule.read.as_ref().ok_or_else(|| hidden(&table.name))?;
+    let rule = readable(node, auth, identity, asked, table)?;
+    let filter = rule.read.as_ref().ok_or_else(|| hidden(asked))?;
     let sets = sets(node, filter, &identity.claims, at).await?;
     let chosen = sets.iter().map(|set| set.chosen()).collect();
     Ok(Arc::new(Rights {
@@ -165,11 +166,16 @@ pub(super) async fn to_read(
 }
 
 /// What a client may read of a table, for a question to the database: what the rule reads of other tables is the database's to find.
-pub(super) async fn to_ask(node: &Node, identity: &Arc<Identity>, table: &Arc<Table>) -> Result<Rights, Problem> {
+pub(super) async fn to_ask(
+    node: &Node,
+    identity: &Arc<Identity>,
+    asked: &TableName,
+    table: &Arc<Table>,
+) -> Result<Rights, Problem> {
     known(identity)?;
     let Some(auth) = rules(node, identity) else { return Ok(Rights::default()) };
-    let rule = readable(node, auth, identity, table)?;
-    let filter = rule.read.as_ref().ok_or_else(|| hidden(&table.name))?;
+    let rule = readable(node, auth, identity, asked, table)?;
+    let filter = rule.read.as_ref().ok_or_else(|| hidden(asked))?;
     let nothing: Arc<[Json]> = Arc::new([]);
     let selections = selections(node, filter, &identity.claims).await?;
     let chosen = selections.into_iter().map(|selection| Chosen { selection, values: nothing.clone() }).collect();
@@ -182,14 +188,13 @@ pub async fn to_insert(node: &Node, identity: &Arc<Identity>, name: &TableName) 
     known(identity)?;
     let Some(auth) = rules(node, identity) else { return Ok(None) };
     let table = node.database.store.table(name).await.map_err(|error| match error {
-        StoreError::UnknownTable(name) => hidden(&name),
+        StoreError::UnknownTable(_) => hidden(name),
         error => super::store_problem(error),
     })?;
-    let rule =
-        auth.rules.table(&table.name, identity, node.database.store.dialect()).ok_or_else(|| hidden(&table.name))?;
+    let rule = auth.rules.table(&table.name, identity, node.database.store.dialect()).ok_or_else(|| hidden(name))?;
     let Some(filter) = &rule.insert else {
         let no = || Problem::new(Code::Forbidden, format!("you may not insert into `{}`", table.name));
-        return Err(if rule.read.is_some() || rule.rls { no() } else { hidden(&table.name) });
+        return Err(if rule.read.is_some() || rule.rls { no() } else { hidden(name) });
     };
     let sets = sets(node, filter, &identity.claims, None).await?;
     let chosen = sets.iter().map(|set| set.chosen()).collect();
@@ -230,10 +235,10 @@ pub async fn question(
 ) -> Result<Question, Problem> {
     known(identity)?;
     let table = node.database.store.table(name).await.map_err(|error| match error {
-        StoreError::UnknownTable(name) if rules(node, identity).is_some() => hidden(&name),
+        StoreError::UnknownTable(_) if rules(node, identity).is_some() => hidden(name),
         error => super::store_problem(error),
     })?;
-    let rights = to_ask(node, identity, &table).await?;
+    let rights = to_ask(node, identity, name, &table).await?;
     let dialect = node.database.store.dialect();
     let rule = rights.predicate(&table, dialect)?;
     let readable = rights.columns;
@@ -259,8 +264,14 @@ pub fn described(node: &Node, identity: &Identity, table: &Table) -> Option<Vec<
     Some(columns.map_or_else(|| (0..table.columns.len()).collect(), |columns| columns.to_vec()))
 }
 
-fn readable<'a>(node: &Node, auth: &'a Auth, identity: &Identity, table: &Table) -> Result<&'a TableRule, Problem> {
-    auth.rules.table(&table.name, identity, node.database.store.dialect()).ok_or_else(|| hidden(&table.name))
+fn readable<'a>(
+    node: &Node,
+    auth: &'a Auth,
+    identity: &Identity,
+    asked: &TableName,
+    table: &Table,
+) -> Result<&'a TableRule, Problem> {
+    auth.rules.table(&table.name, identity, node.database.store.dialect()).ok_or_else(|| hidden(asked))
 }
 
 /// A rule's filter, with the tenant's where the table has one.

@@ -49,6 +49,9 @@ async fn what_no_rule_allows_is_as_if_it_were_not_there() {
     let secret = ada.refused(Code::UnknownTable).await;
     ada.subscribe("table:missing", json!({}));
     assert_eq!(ada.refused(Code::UnknownTable).await, secret.replace("secrets", "missing"));
+    // Not even by how the name is written.
+    ada.subscribe("table:SECRETS", json!({}));
+    assert_eq!(ada.refused(Code::UnknownTable).await, secret.replace("secrets", "SECRETS"));
     for filter in ["salary > 5", "tenant_id = 'a'"] {
         ada.subscribe("table:tasks", json!({ "where": filter }));
         let message = ada.refused(Code::BadFilter).await;
