@@ -77,7 +77,7 @@ it('keeps a private task private, and a shared one live', async () => {
 });
 
 it('a member who is removed while connected hears so, and sees nothing that came after', async () => {
-  const bob = await as('bob');
+  const bob = await as('bob', '/', /401|no longer seen on `room:rocket`/);
   await bob.locator('#tasks').getByText('Order fuel').waitFor();
   server.sql(`
     begin;

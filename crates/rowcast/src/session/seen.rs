@@ -124,7 +124,7 @@ impl Session {
     fn hide(&mut self, key: &Key, mut problem: Problem) {
         if self.here.as_ref().is_some_and(|here| here.find(key).is_some()) {
             self.stop_being_seen(key);
-            problem.message = format!("you are no longer seen on `{}`: {}", key.channel, problem.message);
+            problem.message = format!("you are no longer seen on `{}`: {}", key.channel.as_said(), problem.message);
             self.reply(&ServerMessage::error(None, None, problem));
         }
     }

@@ -96,7 +96,7 @@ impl Session {
     fn ask_anew(&mut self, key: SubscriptionKey, wish: &Wish) -> Phase {
         self.node.hub.leave(self.key, [key]);
         let (node, identity, channel) = (self.node.clone(), self.identity.clone(), wish.channel.clone());
-        let message = format!("you may not see any more who is on `{channel}`");
+        let message = format!("you may not see any more who is on `{}`", channel.as_said());
         let revoked = reply(self.wire, &ServerMessage::Revoked { id: wish.id.clone(), message }, None);
         let steps = self.sender();
         self.asking(key, false, async move {
