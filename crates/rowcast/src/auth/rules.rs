@@ -28,8 +28,6 @@ pub struct RuleSpec {
     pub insert: Option<String>,
     /// Whether the table belongs to no tenant.
     pub shared: bool,
-    /// Whether the database's row-level security decides what may be read, instead of `read`.
-    pub rls: bool,
     /// Who may follow the channel. Names of the pattern stand for what they have taken.
     pub subscribe: Option<String>,
     /// Who may send messages to it.
@@ -76,8 +74,6 @@ pub struct TableRule {
     pub insert: Option<Filter>,
     /// Whether it belongs to no tenant.
     pub shared: bool,
-    /// Whether the database's row-level security decides what may be read.
-    pub rls: bool,
 }
 
 /// Who may do what on a channel.
@@ -207,9 +203,6 @@ impl Reading<'_> {
                 self.say(key, "this is for rules about channels", "a table has read, columns and insert");
             }
         }
-        if spec.rls && spec.read.is_some() {
-            self.say("rls", "either `rls` or `read` says what may be read", "remove one of them");
-        }
         TableRule {
             table,
             when: self.claims_only("when", spec.when.as_deref()),
@@ -217,17 +210,13 @@ impl Reading<'_> {
             columns: spec.columns,
             insert: self.filter("insert", spec.insert.as_deref()),
             shared: spec.shared,
-            rls: spec.rls,
         }
     }
 
     fn channel(&mut self, channel: &str, spec: RuleSpec) -> Option<ChannelRule> {
-        for (key, given) in [
-            ("read", spec.read.is_some()),
-            ("columns", spec.columns.is_some()),
-            ("insert", spec.insert.is_some()),
-            ("rls", spec.rls),
-        ] {
+        for (key, given) in
+            [("read", spec.read.is_some()), ("columns", spec.columns.is_some()), ("insert", spec.insert.is_some())]
+        {
             if given {
                 self.say(key, "this is for rules about tables", "a channel has subscribe, publish and presence");
             }

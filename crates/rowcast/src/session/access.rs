@@ -81,10 +81,8 @@ pub(super) async fn on_channel(
     let name = match channel {
         // Whoever may see a table's rows may see who looks at them.
         Channel::Table(name) if act == Act::Presence => {
-            let rule = auth
-                .rules
-                .table(name, identity, node.database.store.dialect())
-                .filter(|rule| rule.read.is_some() || rule.rls);
+            let rule =
+                auth.rules.table(name, identity, node.database.store.dialect()).filter(|rule| rule.read.is_some());
             return rule.map(|_| Vec::new()).ok_or_else(|| super::rights::hidden(name).into());
         }
         channel => channel.as_said(),

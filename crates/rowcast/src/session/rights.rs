@@ -194,7 +194,7 @@ pub async fn to_insert(node: &Node, identity: &Arc<Identity>, name: &TableName) 
     let rule = auth.rules.table(&table.name, identity, node.database.store.dialect()).ok_or_else(|| hidden(name))?;
     let Some(filter) = &rule.insert else {
         let no = || Problem::new(Code::Forbidden, format!("you may not insert into `{}`", table.name));
-        return Err(if rule.read.is_some() || rule.rls { no() } else { hidden(name) });
+        return Err(if rule.read.is_some() { no() } else { hidden(name) });
     };
     let sets = sets(node, filter, &identity.claims, None).await?;
     let chosen = sets.iter().map(|set| set.chosen()).collect();
@@ -256,10 +256,8 @@ pub async fn question(
 /// The columns of a table that a client may read; `None` where it may read none of its rows.
 pub fn described(node: &Node, identity: &Identity, table: &Table) -> Option<Vec<usize>> {
     let Some(auth) = rules(node, identity) else { return Some((0..table.columns.len()).collect()) };
-    let rule = auth
-        .rules
-        .table(&table.name, identity, node.database.store.dialect())
-        .filter(|rule| rule.read.is_some() || rule.rls)?;
+    let rule =
+        auth.rules.table(&table.name, identity, node.database.store.dialect()).filter(|rule| rule.read.is_some())?;
     let columns = columns(rule, table).ok()?;
     Some(columns.map_or_else(|| (0..table.columns.len()).collect(), |columns| columns.to_vec()))
 }

@@ -87,7 +87,6 @@ impl<'l> One<'_, 'l> {
             }),
             insert: self.text("insert"),
             shared: self.read_as("shared", "true or false", Value::as_bool).unwrap_or(false),
-            rls: false,
             subscribe: self.text("subscribe"),
             publish: self.text("publish"),
             presence: self.text("presence"),

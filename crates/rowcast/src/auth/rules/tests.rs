@@ -60,7 +60,6 @@ fn everything_that_is_wrong_is_told() {
     wrong(RuleSpec { read: Some("a = ".into()), ..spec("t") }, "read", "ends where");
     wrong(RuleSpec { when: Some("owner = claims.sub".into()), ..spec("t") }, "when", "no column `owner`");
     wrong(RuleSpec { publish: Some("true".into()), ..spec("t") }, "publish", "about channels");
-    wrong(RuleSpec { rls: true, read: Some("true".into()), ..spec("t") }, "rls", "either");
     wrong(RuleSpec { subscribe: Some("hall = 'a'".into()), ..channel("room:{room}") }, "subscribe", "no column `hall`");
     wrong(channel("table:orders"), "channel", "no pattern");
     wrong(channel("room:{a}{a}"), "channel", "twice");
