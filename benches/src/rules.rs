@@ -131,7 +131,7 @@ impl World {
                 })
                 .collect::<Result<_>>()?;
             for chosen in &chosen {
-                let watch = hub.watch(chosen.selection.clone());
+                let (watch, _) = hub.watch(chosen.selection.clone());
                 watch.begin(hub.dispatched());
                 selections.push(chosen.selection.clone());
                 watches.push(watch);

@@ -272,9 +272,10 @@ impl Hub {
         flush(first);
     }
 
-    /// Watches what a selection finds, from now on.
-    pub fn watch(&self, selection: Arc<Selection>) -> Arc<Watch> {
-        self.state.lock().index.watch(selection)
+    /// Watches what a selection finds, after the position that is returned.
+    pub fn watch(&self, selection: Arc<Selection>) -> (Arc<Watch>, Position) {
+        let mut state = self.state.lock();
+        (state.index.watch(selection), state.dispatched)
     }
 
     /// Ends the memberships of a session whose queue overflowed, and lets the queue begin anew.

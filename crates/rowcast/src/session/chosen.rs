@@ -88,20 +88,28 @@ impl Set {
     /// Whether nothing that it reads has changed since an earlier position.
     async fn reaches_back(&self, node: &Node, position: Position) -> bool {
         let from = *self.from.lock();
-        let mut cursor = position;
-        while cursor < from {
-            let Ok(piece) = read_piece(&*node.log, cursor, EVENTS_MAX, BYTES_MAX).await else { return false };
-            let Some(last) = piece.events.last() else { return false };
-            let mut before = piece.events.iter().take_while(|event| event.position <= from);
-            if before.any(|event| concerns(&self.watch.selection, event)) {
-                return false;
-            }
-            cursor = last.position;
+        if !is_unchanged(node, &self.watch.selection, position, from).await {
+            return false;
         }
         let mut from = self.from.lock();
         *from = position.min(*from);
         true
     }
+}
+
+/// Whether nothing that a selection reads has changed after a position, and up to another one.
+async fn is_unchanged(node: &Node, selection: &Selection, after: Position, until: Position) -> bool {
+    let mut cursor = after;
+    while cursor < until {
+        let Ok(piece) = read_piece(&*node.log, cursor, EVENTS_MAX, BYTES_MAX).await else { return false };
+        let Some(last) = piece.events.last() else { return false };
+        let mut between = piece.events.iter().take_while(|event| event.position <= until);
+        if between.any(|event| concerns(selection, event)) {
+            return false;
+        }
+        cursor = last.position;
+    }
+    true
 }
 
 /// Whether an event may change what a selection finds.
@@ -146,8 +154,12 @@ impl Sets {
                 return if set.reaches_back(node, position).await { Ok(set) } else { Err(NotChosen::Changed) };
             }
         }
-        for _ in 0..TRIES {
-            let Some(set) = read(node, &selection).await.map_err(NotChosen::Failed)? else { continue };
+        for tried in 0..TRIES {
+            let Some(set) = read(node, &selection).await.map_err(NotChosen::Failed)? else {
+                // What the log has, the database shows in a moment.
+                tokio::time::sleep(std::time::Duration::from_millis(1 << tried)).await;
+                continue;
+            };
             let set = Arc::new(set);
             *place = Arc::downgrade(&set);
             let Some(position) = at else { return Ok(set) };
@@ -163,7 +175,7 @@ impl Sets {
 
 /// Reads the values; `None` where the log went on too fast to say which position they stand for.
 async fn read(node: &Node, selection: &Arc<Selection>) -> Result<Option<Set>, Problem> {
-    let watch = node.hub.watch(selection.clone());
+    let (watch, watched) = node.hub.watch(selection.clone());
     let select = Select {
         table: selection.table.clone(),
         filter: selection.predicate.clone(),
@@ -187,7 +199,9 @@ async fn read(node: &Node, selection: &Arc<Selection>) -> Result<Option<Set>, Pr
         }
     }
     let settled = begun.settle(node).await.map_err(Problem::from)?;
-    if !settled.is_clean() {
+    // A transaction stands in PostgreSQL's log a moment before it can be seen: one that was dispatched before the watch began, and is not
+    // contained, nobody would hear of.
+    if !settled.is_clean() || !is_unchanged(node, selection, settled.position, watched).await {
         return Ok(None);
     }
     values.sort_by_cached_key(Json::to_string);
