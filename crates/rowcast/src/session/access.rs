@@ -46,11 +46,6 @@ pub async fn may_publish(node: &Node, identity: &Identity, channel: &Channel) ->
     on_channel(node, identity, channel, Act::Publish, None).await.map(|_| ()).map_err(Problem::from)
 }
 
-/// Whether it may be seen on a channel.
-pub async fn may_track(node: &Node, identity: &Identity, channel: &Channel) -> Result<(), Problem> {
-    on_channel(node, identity, channel, Act::Presence, None).await.map(|_| ()).map_err(Problem::from)
-}
-
 /// Whether it may see who is on a channel.
 pub async fn may_watch(node: &Node, identity: &Identity, channel: &Channel) -> Result<(), Problem> {
     on_channel(node, identity, channel, Act::Presence, None).await.map(|_| ()).map_err(Problem::from)
