@@ -1,6 +1,7 @@
 //! What the tables in `docs/performance.md` are made with, other than that of delivery, which `rowcast bench` makes.
 
 mod capture;
+mod existence;
 mod filter;
 mod gateway;
 mod ingest;
@@ -9,6 +10,7 @@ mod log;
 mod log_engines;
 mod matching;
 mod mysql;
+mod policies;
 mod postgres;
 mod presence;
 mod process;
@@ -50,6 +52,8 @@ enum Bench {
     All,
     /// The log's engine beside embedded databases.
     Log(log::Args),
+    /// Whether the time of a refusal tells what is there.
+    Existence,
     /// Evaluating filters, and finding those that a change concerns.
     Filter,
     /// Subscribing with a snapshot, and resuming.
@@ -66,6 +70,8 @@ enum Bench {
     Presence,
     /// Rules: changes among many users, and subscribing.
     Rules,
+    /// Row-level security: changes among many users, beside the same rule in Rowcast's words.
+    Policies,
     /// A chart's history over large tables (part of `capture`).
     Series,
     /// Verifying tokens, the first time and again.
@@ -107,9 +113,12 @@ fn main() -> Result<()> {
             tokens::run(&scale)?;
             presence::run(&scale)?;
             rules::run(&scale)?;
+            policies::run(&scale)?;
+            existence::run(&scale)?;
             series::run(&scale)
         }
         Bench::Log(args) => log::run(&args.quick(scale.quick)),
+        Bench::Existence => existence::run(&scale),
         Bench::Filter => filter::run(&scale).and_then(|()| matching::run(&scale)),
         Bench::Subscribe => subscribe::run(&scale),
         Bench::Capture => capture::run(&scale).and_then(|()| series::run(&scale)),
@@ -118,6 +127,7 @@ fn main() -> Result<()> {
         Bench::Ingest => ingest::run(&scale),
         Bench::Presence => presence::run(&scale),
         Bench::Rules => rules::run(&scale),
+        Bench::Policies => policies::run(&scale),
         Bench::Series => series::run(&scale),
         Bench::Tokens => tokens::run(&scale),
         Bench::Serve { kind, folder } => serve(&kind, &folder),

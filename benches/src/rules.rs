@@ -132,7 +132,7 @@ impl World {
                 .collect::<Result<_>>()?;
             for chosen in &chosen {
                 let (watch, _) = hub.watch(chosen.selection.clone());
-                watch.begin(hub.dispatched());
+                let watch = watch.begin(hub.dispatched());
                 selections.push(chosen.selection.clone());
                 watches.push(watch);
             }

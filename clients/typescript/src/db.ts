@@ -6,7 +6,7 @@ import { Feed } from './feed.ts';
 import { baseUrl, getJson, type Http, http, problemOf, type Query, readJson } from './http.ts';
 import { Live, type LiveSettings } from './live.ts';
 import { ChannelPresence } from './presence.ts';
-import type { InsertedMessage } from './protocol.ts';
+import type { InsertedMessage, WrittenMessage } from './protocol.ts';
 import { Room } from './room.ts';
 import { Runtime } from './runtime.ts';
 import { nextFrame } from './schedule.ts';
@@ -16,6 +16,7 @@ import { authorized, Tokens } from './tokens.ts';
 import type {
   AnyRow,
   Change,
+  Changed,
   ChangesOptions,
   ChannelOptions,
   Connection,
@@ -35,6 +36,9 @@ import type {
   TableOptions,
   TokenSource,
   WebSocketClass,
+  WhichRows,
+  Write,
+  Written,
 } from './types.ts';
 import { type Refusal, webSocketCarrier } from './websocket.ts';
 import { toJson } from './wire.ts';
@@ -151,6 +155,34 @@ class Db implements Rowcast {
     }
   };
 
+  readonly update = async (table: string, set: object, which: WhichRows): Promise<Changed> => {
+    const { where, rows, ...options } = which;
+    return changedOf(
+      await this.write([{ update: table, set, where, ...(rows === undefined ? {} : { rows }) }], options),
+    );
+  };
+
+  readonly delete = async (table: string, which: WhichRows): Promise<Changed> => {
+    const { where, rows, ...options } = which;
+    return changedOf(await this.write([{ delete: table, where, ...(rows === undefined ? {} : { rows }) }], options));
+  };
+
+  readonly write = async (writes: readonly Write[], options: RequestOptions = {}): Promise<Written> => {
+    const { timeoutMs = this.#timeoutMs, whenDisconnected } = options;
+    const mayWait = whenDisconnected !== 'reject';
+    try {
+      const answer = await this.#runtime.request({ type: 'write', writes }, { timeoutMs, mayWait });
+      return writtenOf(answer as WrittenMessage);
+    } catch (thrown) {
+      if (thrown instanceof RowcastError && thrown.code === 'too_large' && !thrown.uncertain) {
+        const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: toJson({ writes }) };
+        const [answer] = await getJson<PostedWrites>(this.#http, this.#http.url('v1/write'), init);
+        return writtenOf({ ...answer, counts: answer.written });
+      }
+      throw thrown;
+    }
+  };
+
   readonly query = async <R extends AnyRow = Row>(table: string, options: QueryOptions = {}): Promise<Rows<R>> => {
     const { where, columns, orderBy, limit, offset, signal } = options;
     const query = {
@@ -210,6 +242,19 @@ async function acceptRefusal(response: Response): Promise<Response> {
   const text = await response.text();
   const isAnswer = text.includes('"rejected"');
   return new Response(text, { status: isAnswer ? 200 : 422 });
+}
+
+interface PostedWrites {
+  readonly written: readonly number[];
+  readonly position?: string;
+}
+
+function writtenOf({ counts, position }: Pick<WrittenMessage, 'counts' | 'position'>): Written {
+  return { counts, ...(position === undefined ? {} : { position }) };
+}
+
+function changedOf({ counts, position }: Written): Changed {
+  return { count: counts[0] ?? 0, ...(position === undefined ? {} : { position }) };
 }
 
 function insertedOf({ count, position, rejected }: InsertedMessage): Inserted {

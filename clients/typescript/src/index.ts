@@ -8,6 +8,7 @@ export { RowcastError } from './error.ts';
 export type {
   AnyRow,
   Change,
+  Changed,
   ChangeFeed,
   ChangesOptions,
   ChannelOptions,
@@ -54,4 +55,7 @@ export type {
   Value,
   WebSocketClass,
   WebSocketLike,
+  WhichRows,
+  Write,
+  Written,
 } from './types.ts';

@@ -3,7 +3,7 @@
  *
  * Leaves reading them to `wire`, and what they mean to `machine` and `subscription`.
  */
-import type { Column, FilterSpan, Op, Position, Rejected, Row, Value } from './types.ts';
+import type { Column, FilterSpan, Op, Position, Rejected, Row, Value, Write } from './types.ts';
 
 /** Which rows a subscription begins with. */
 export type SnapshotRequest = boolean | { readonly order_by?: string; readonly limit?: number };
@@ -39,7 +39,8 @@ export type RequestMessage =
       readonly ephemeral?: boolean;
       readonly ref?: string;
     }
-  | { readonly type: 'insert'; readonly table: string; readonly rows: readonly object[]; readonly ref?: string };
+  | { readonly type: 'insert'; readonly table: string; readonly rows: readonly object[]; readonly ref?: string }
+  | { readonly type: 'write'; readonly writes: readonly Write[]; readonly ref?: string };
 
 /** Being seen on a channel, and not any more. */
 export type TrackMessage =
@@ -68,6 +69,8 @@ export interface Hello {
   readonly position: Position;
   readonly heartbeat_ms: number;
   readonly limits: { readonly frame_bytes: number; readonly subscriptions: number };
+  /** The same text for whoever may be told the same. */
+  readonly claims?: string;
 }
 
 export interface SnapshotMessage {
@@ -173,12 +176,24 @@ export interface InsertedMessage {
   readonly rejected: readonly Rejected[];
 }
 
+export interface WrittenMessage {
+  readonly type: 'written';
+  readonly ref?: string;
+  readonly counts: readonly number[];
+  readonly position?: Position;
+}
+
+/** What a request is answered with where it is not refused. */
+export type DoneMessage = PublishedMessage | InsertedMessage | WrittenMessage;
+
 export interface AuthenticatedMessage {
   readonly type: 'authenticated';
   readonly ref?: string;
   readonly user?: string;
   /** Milliseconds since 1970. */
   readonly expires_ms?: number;
+  /** As in {@link Hello}. */
+  readonly claims?: string;
 }
 
 export interface ErrorMessage {
@@ -218,6 +233,7 @@ export type ServerMessage =
   | { readonly type: 'unsubscribed'; readonly id: string }
   | PublishedMessage
   | InsertedMessage
+  | WrittenMessage
   | AuthenticatedMessage
   | { readonly type: 'expiring'; readonly expires_ms: number }
   | { readonly type: 'tracked'; readonly ref?: string }

@@ -3,7 +3,7 @@
  *
  * Pure. `machine` says when the connection is there and when it is gone.
  */
-import type { InsertedMessage, PublishedMessage, RequestMessage } from './protocol.ts';
+import type { DoneMessage, RequestMessage } from './protocol.ts';
 import type { Problem } from './subscription.ts';
 
 /** More requests than this at a time are a mistake in the program, or a server that is away for long. */
@@ -21,7 +21,7 @@ export interface Request {
 export type Requests = ReadonlyMap<string, Request>;
 
 export type Answer =
-  | { readonly type: 'done'; readonly message: PublishedMessage | InsertedMessage }
+  | { readonly type: 'done'; readonly message: DoneMessage }
   | { readonly type: 'refused'; readonly problem: Problem };
 
 interface Answered {

@@ -18,7 +18,7 @@ import {
   type Transport,
 } from './machine.ts';
 import type { Tracking } from './presence.ts';
-import type { InsertedMessage, Malformed, PublishedMessage, RequestMessage, Subscribe } from './protocol.ts';
+import type { DoneMessage, Malformed, RequestMessage, Subscribe } from './protocol.ts';
 import { guard, Listeners } from './schedule.ts';
 import type { Delivery, Problem } from './subscription.ts';
 import { type Tokens, tokenProblem } from './tokens.ts';
@@ -42,7 +42,7 @@ export interface RuntimeOptions {
 }
 
 interface Waiting {
-  readonly resolve: (message: PublishedMessage | InsertedMessage) => void;
+  readonly resolve: (message: DoneMessage) => void;
   readonly reject: (error: RowcastError) => void;
 }
 
@@ -104,7 +104,7 @@ export class Runtime {
   request(
     message: RequestMessage,
     { timeoutMs, mayWait }: { readonly timeoutMs: number; readonly mayWait: boolean },
-  ): Promise<PublishedMessage | InsertedMessage> {
+  ): Promise<DoneMessage> {
     const ref = `r${++this.#names}`;
     const named = { ...message, ref };
     const text = toJson(named);

@@ -124,10 +124,11 @@ class SseCarrier implements Carrier {
       this.#tell(errorMessage({ ...problem, code: 'unauthenticated' }, name));
       return;
     }
-    const { user, expires_ms } = (body ?? {}) as { readonly user?: unknown; readonly expires_ms?: unknown };
+    const { user, expires_ms, claims } = (body ?? {}) as Readonly<Record<'user' | 'expires_ms' | 'claims', unknown>>;
     const who = typeof user === 'string' ? { user } : {};
     const until = typeof expires_ms === 'number' ? { expires_ms } : {};
-    this.#tell({ type: 'authenticated', ...name, ...who, ...until });
+    const sealed = typeof claims === 'string' ? { claims } : {};
+    this.#tell({ type: 'authenticated', ...name, ...who, ...until, ...sealed });
   }
 
   /** With the token, in a header. */
@@ -210,10 +211,7 @@ class SseCarrier implements Carrier {
 
   async #request(message: RequestMessage): Promise<void> {
     const { ref } = message;
-    const [path, body] =
-      message.type === 'insert'
-        ? [`v1/tables/${encodeURIComponent(message.table)}`, message.rows]
-        : ['v1/publish', { ...message, type: undefined, ref: undefined }];
+    const [path, type, body] = posted(message);
     const response = await this.#fetch(path, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -221,8 +219,8 @@ class SseCarrier implements Carrier {
       signal: this.#abort.signal,
     });
     const answer = await readJson(response);
-    const type = message.type === 'insert' ? 'inserted' : 'published';
-    const checked = checkMessage({ ...(answer as object), type, ref });
+    const counts = (answer as { written?: unknown } | null | undefined)?.written;
+    const checked = checkMessage({ ...(answer as object), counts, type, ref });
     const isAnswer = checked.type === type && (response.ok || response.status === 422);
     this.#listener.message(isAnswer ? checked : errorMessage(problemOf(response, answer), { ref }), '');
   }
@@ -259,6 +257,18 @@ class SseCarrier implements Carrier {
       const message = thrown instanceof Error ? thrown.message : String(thrown);
       this.#lose({ code: 'connection_lost', message });
     }
+  }
+}
+
+/** Where a request is posted, what its answer is called, and its body. */
+function posted(message: RequestMessage): readonly [path: string, type: string, body: unknown] {
+  switch (message.type) {
+    case 'insert':
+      return [`v1/tables/${encodeURIComponent(message.table)}`, 'inserted', message.rows];
+    case 'write':
+      return ['v1/write', 'written', { writes: message.writes }];
+    default:
+      return ['v1/publish', 'published', { ...message, type: undefined, ref: undefined }];
   }
 }
 

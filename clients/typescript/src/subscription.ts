@@ -85,6 +85,8 @@ export interface Subscription {
    * Never within a transaction: after a resume in its midst nobody could tell whether it had ended.
    */
   readonly since: Position | undefined;
+  /** For whom the server took this client when it said `subscribed`. */
+  readonly claims: string | undefined;
   /** A snapshot has begun and is not complete. */
   readonly filling: boolean;
   /** Changes of a transaction whose end has not come. They are after `since`, so they come again when they are lost. */
@@ -102,6 +104,7 @@ export function begin(id: string, spec: Subscribe): Subscription {
     spec,
     phase: 'unsent',
     since: spec.since,
+    claims: undefined,
     filling: false,
     pending: undefined,
     rests: 0,
@@ -145,7 +148,7 @@ export function rest(subscription: Subscription, until: number, problem: Problem
   return [next, [{ type: 'suspended', problem }]];
 }
 
-/** What was handed on was another user's. */
+/** What was handed on may not be seen any more. */
 export function forget(subscription: Subscription, message: string): Step {
   if (subscription.since === undefined) {
     return [subscription, []];

@@ -252,6 +252,38 @@ export interface Inserted {
   readonly rejected: readonly Rejected[];
 }
 
+/** Which rows are changed or removed, and how many there have to be. */
+export interface WhichRows extends RequestOptions {
+  /** A filter; `true` is all rows. */
+  readonly where: string;
+  /** With any other number of rows nothing is written, and the promise is rejected with `conflict`. */
+  readonly rows?: number | undefined;
+}
+
+/** One of several changes that stand together. */
+export type Write =
+  | { readonly insert: string; readonly row: object }
+  | { readonly update: string; readonly set: object; readonly where: string; readonly rows?: number }
+  | { readonly delete: string; readonly where: string; readonly rows?: number }
+  /** Rows that have to be there: `rows` of them, or at least one. */
+  | { readonly require: string; readonly where: string; readonly rows?: number };
+
+/** What became of an update or a delete. */
+export interface Changed {
+  /** How many rows there were. */
+  readonly count: number;
+  /** Who has reached it has seen all of it; absent where the server's log is behind. */
+  readonly position?: Position;
+}
+
+/** What became of several changes. */
+export interface Written {
+  /** For each of them, how many rows there were. */
+  readonly counts: readonly number[];
+  /** Who has reached it has seen all of it; absent where the server's log is behind. */
+  readonly position?: Position;
+}
+
 /** What became of a publish. */
 export interface Published {
   /** Absent when the message was ephemeral. */
@@ -473,6 +505,12 @@ export interface Rowcast {
   readonly authenticate: (auth: TokenSource) => void;
   /** Stores rows. At most once: never repeated by itself; a rejection with `uncertain` may have been carried out. */
   readonly insert: (table: string, rows: object | readonly object[], options?: RequestOptions) => Promise<Inserted>;
+  /** Sets columns of rows. At most once, as `insert`. */
+  readonly update: (table: string, set: object, which: WhichRows) => Promise<Changed>;
+  /** Removes rows. At most once, as `insert`. */
+  readonly delete: (table: string, which: WhichRows) => Promise<Changed>;
+  /** Changes of several tables, all of them or none. At most once, as `insert`. */
+  readonly write: (writes: readonly Write[], options?: RequestOptions) => Promise<Written>;
   /** Rows of a table, once, over HTTP. */
   readonly query: <R extends AnyRow = Row>(table: string, options?: QueryOptions) => Promise<Rows<R>>;
   /** A chart's history, over HTTP. */

@@ -34,7 +34,14 @@ const maybe =
     value === undefined || check(value);
 
 const SHAPES: Readonly<Record<ServerMessage['type'], Shape>> = {
-  hello: { protocol: isNumber, session: isText, position: isText, heartbeat_ms: isNumber, limits: isLimits },
+  hello: {
+    protocol: isNumber,
+    session: isText,
+    position: isText,
+    heartbeat_ms: isNumber,
+    limits: isLimits,
+    claims: maybe(isText),
+  },
   snapshot: { id: isText, rows: isRows, done: isFlag, columns: maybe(isColumns), key: maybe(isNames) },
   subscribed: { id: isText, position: isText, resumed: isFlag, columns: maybe(isColumns), key: maybe(isNames) },
   change: {
@@ -68,7 +75,8 @@ const SHAPES: Readonly<Record<ServerMessage['type'], Shape>> = {
   unsubscribed: { id: isText },
   published: { ref: maybe(isText), position: maybe(isText) },
   inserted: { ref: maybe(isText), count: isNumber, position: maybe(isText), rejected: isList },
-  authenticated: { ref: maybe(isText), user: maybe(isText), expires_ms: maybe(isNumber) },
+  written: { ref: maybe(isText), counts: isList, position: maybe(isText) },
+  authenticated: { ref: maybe(isText), user: maybe(isText), expires_ms: maybe(isNumber), claims: maybe(isText) },
   expiring: { expires_ms: isNumber },
   tracked: { ref: maybe(isText) },
   untracked: { ref: maybe(isText) },

@@ -6,7 +6,7 @@
 import type { Carrier, CarrierListener, OpenCarrier } from '../src/carrier.ts';
 import { compareValues, parseOrderBy } from '../src/order.ts';
 import type { ChangeMessage, ClientMessage, PresenceMessage, PresentMessage, ServerMessage } from '../src/protocol.ts';
-import type { Op, Row, Value } from '../src/types.ts';
+import type { Op, Row, Value, Write } from '../src/types.ts';
 import { HELLO } from './machine.ts';
 
 export type Item = { readonly id: number; readonly g: number; readonly v: number };
@@ -75,6 +75,35 @@ export class FakeServer {
       true,
     );
     return { count: items.length, rejected, ...(items.length > 0 ? { position: this.position } : {}) };
+  }
+
+  /** Knows `id = 1` and `true`. All of it, or why not. */
+  write(writes: readonly Write[]) {
+    const rows = new Map(this.rows);
+    const changes: { id: number; to?: Item }[] = [];
+    const counts: number[] = [];
+    for (const write of writes) {
+      const where = 'where' in write ? write.where : 'false';
+      const found = [...rows.values()].filter(({ id }) => where === 'true' || where === `id = ${id}`);
+      const count = 'insert' in write ? 1 : found.length;
+      const wanted = 'rows' in write ? write.rows : undefined;
+      if (wanted === undefined ? 'require' in write && count === 0 : wanted !== count) {
+        return { error: { code: 'conflict', message: `there are ${count} such rows` } };
+      }
+      counts.push(count);
+      const made = 'insert' in write ? [write.row as Item] : [];
+      const set = 'update' in write ? found.map((row) => ({ ...row, ...write.set })) : [];
+      const gone = 'delete' in write ? found.map(({ id }) => ({ id })) : [];
+      for (const change of [...[...made, ...set].map((to) => ({ id: to.id, to })), ...gone] as typeof changes) {
+        changes.push(change);
+        rows.delete(change.id);
+        if (change.to !== undefined) {
+          rows.set(change.id, change.to);
+        }
+      }
+    }
+    this.commit(changes, true);
+    return { counts, position: this.position };
   }
 
   publish({ channel, event, data, ephemeral }: ClientMessage & { readonly type: 'publish' }) {
@@ -366,6 +395,13 @@ export class FakeSession implements Carrier {
       case 'insert':
         this.outbox.push({ type: 'inserted', ...this.#server.insert(message.rows), ...named(message.ref) });
         break;
+      case 'write': {
+        const { error, ...done } = this.#server.write(message.writes);
+        const answer =
+          error === undefined ? { type: 'written' as const, ...done } : { type: 'error' as const, ...error };
+        this.outbox.push({ ...answer, ...named(message.ref) } as ServerMessage);
+        break;
+      }
       case 'publish':
         this.outbox.push({ type: 'published', ...this.#server.publish(message), ...named(message.ref) });
     }

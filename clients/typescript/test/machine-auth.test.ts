@@ -225,6 +225,43 @@ describe('another token of the program', () => {
     expect(sent(driver)).toEqual([{ type: 'subscribe', id: 's1', channel: 'table:t', since: '1-5' }]);
   });
 
+  test('that says something else than before takes what was seen by it, and everything is read anew', () => {
+    const driver = greeted().token('a');
+    driver.hear(taken(driver, { claims: 'clerk' })).live();
+    driver
+      .lose()
+      .do({ type: 'retry' })
+      .hear(HELLO)
+      .token('b')
+      .hear(taken(driver, { claims: 'clerk' }));
+    expect(sent(driver)).toEqual([{ type: 'subscribe', id: 's1', channel: 'table:t', since: '1-5' }]);
+    driver
+      .lose()
+      .do({ type: 'retry' })
+      .hear(HELLO)
+      .token('c')
+      .hear(taken(driver, { claims: 'chief' }));
+    expect(driver.effects).toMatchObject([{ delivery: { type: 'revoked' } }, { do: 'send' }]);
+    expect(sent(driver)).toEqual([{ type: 'subscribe', id: 's1', channel: 'table:t' }]);
+  });
+
+  test('that says something else on a connection that goes on is compared when that is cut before the server has answered', () => {
+    const driver = greeted().token('a');
+    driver.hear(taken(driver, { claims: 'clerk' })).live();
+    driver
+      .do({ type: 'authenticate' })
+      .token('b')
+      .hear(taken(driver, { claims: 'chief' }));
+    expect(driver.did).toEqual([]);
+    driver
+      .lose()
+      .do({ type: 'retry' })
+      .hear(HELLO)
+      .token('b')
+      .hear(taken(driver, { claims: 'chief' }));
+    expect(driver.did).toEqual(['deliver revoked', 'send subscribe']);
+  });
+
   test('replaces one that was about to be shown', () => {
     const driver = greeted().token('a');
     const older = taken(driver);

@@ -26,7 +26,7 @@ test.each(valid('server'))('reads $name', ({ message }) => {
 
 test('the vectors hold every message of the server', () => {
   const types = new Set(valid('server').map(({ message }) => message.type));
-  const rows = 'snapshot subscribed change commit gap revoked skipped position unsubscribed inserted';
+  const rows = 'snapshot subscribed change commit gap revoked skipped position unsubscribed inserted written';
   const people = 'authenticated expiring presence tracked untracked';
   expect(types).toEqual(new Set(`hello ${rows} ${people} message published pong error close`.split(' ')));
 });

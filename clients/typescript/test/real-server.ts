@@ -141,6 +141,10 @@ export class RealServer {
       const { count, ...rest } = this.fake.insert(JSON.parse(body));
       json({ count, ...rest, rejected_count: rest.rejected.length }, count === 0 ? 422 : 200);
       this.flush();
+    } else if (route === 'POST /v1/write') {
+      const { counts: written, error, position } = this.fake.write(JSON.parse(body).writes);
+      json(error === undefined ? { written, position } : { error }, error === undefined ? 200 : 409);
+      this.flush();
     } else if (route === 'GET /v1/whoami') {
       json({ user: user ?? null, standing: user === undefined ? 'trusted' : 'known' });
     } else if (route === 'GET /v1/tables') {

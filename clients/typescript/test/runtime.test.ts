@@ -112,6 +112,27 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     expect(await db.insert('t', { nothing: 1 })).toEqual({ count: 0, rejected: [{ line: 1, reason: 'no id' }] });
   });
 
+  test('rows are changed and removed, alone and together', async () => {
+    const db = client({ transport });
+    expect(
+      await db.write([
+        { insert: 't', row: item(7) },
+        { require: 't', where: 'id = 7' },
+      ]),
+    ).toMatchObject({
+      counts: [1, 1],
+    });
+    const { count, position } = await db.update('t', { v: 8 }, { where: 'id = 7', rows: 1 });
+    expect([count, typeof position]).toEqual([1, 'string']);
+    expect(await db.delete('t', { where: 'id = 9' })).toMatchObject({ count: 0 });
+    const both = db.write([
+      { delete: 't', where: 'id = 7' },
+      { update: 't', set: { v: 1 }, where: 'id = 7', rows: 1 },
+    ]);
+    expect(await failure(both)).toMatchObject({ code: 'conflict', uncertain: false });
+    expect(await db.delete('t', { where: 'id = 7', rows: 1 })).toMatchObject({ count: 1 });
+  });
+
   test("an application's own event is heard under its name", async () => {
     const data = client({ transport }).channel('event:newData');
     const heard: unknown[] = [];

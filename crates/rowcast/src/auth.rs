@@ -13,8 +13,10 @@ mod password;
 mod person;
 mod revocation;
 pub mod rules;
+mod seal;
 mod strict;
 mod token;
+mod tries;
 mod users;
 
 pub use algorithm::Algorithm;
@@ -23,10 +25,12 @@ pub use identity::{Identity, Standing};
 pub use issuer::Issuer;
 pub use key::{Key, KeyError};
 pub use key_set::KeySetSettings;
-pub use password::hash_password;
+pub use password::{Busy, Passwords, hash_password};
 pub use person::Person;
 pub use revocation::{Revocation, RevocationError, Revocations};
+pub use seal::Seal;
 pub use token::{Expect, Refusal, Rejected, Tokens, Trust, unverified};
+pub use tries::{Tries, Try};
 pub use users::{NotLoggedIn, User, Users};
 
 use std::time::Duration;
@@ -42,6 +46,8 @@ pub struct Auth {
     pub users: Users,
     /// Makes the tokens of those who have logged in.
     pub issuer: Option<Issuer>,
+    /// Tells a client that comes back whether it is known as before.
+    pub seal: Seal,
     /// How tokens come and go.
     pub settings: Settings,
 }

@@ -56,6 +56,19 @@ pub enum Dialect {
     Mysql,
 }
 
+impl Dialect {
+    /// What the end of a SELECT says so that its rows are changed by nobody else before the transaction ends. SQLite has one
+    /// writer at a time.
+    pub fn hold(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR SHARE",
+            // MySQL has FOR SHARE, too; MariaDB does not.
+            Dialect::Mysql => " LOCK IN SHARE MODE",
+        }
+    }
+}
+
 /// A parsed expression, not yet tied to a table.
 #[derive(Debug, Clone)]
 pub struct Filter {
@@ -190,12 +203,21 @@ impl Predicate {
     /// bound as text ([`Value::Text`]). They are numbered after what `params` holds already. What is appended stands in
     /// its own parentheses.
     pub fn push_sql(&self, sql: &mut String, params: &mut Vec<Value>) {
+        self.push(sql, params, false);
+    }
+
+    /// The same, for a transaction that writes: the rows of other tables that it reads stay as they are until that ends.
+    pub fn push_holding_sql(&self, sql: &mut String, params: &mut Vec<Value>) {
+        self.push(sql, params, true);
+    }
+
+    fn push(&self, sql: &mut String, params: &mut Vec<Value>, holds: bool) {
         let truths = match self.dialect {
             Dialect::Sqlite => ["1", "0", "NULL"],
             Dialect::Postgres => ["TRUE", "FALSE", "NULL::boolean"],
             Dialect::Mysql => ["TRUE", "FALSE", "NULL"],
         };
-        sql::Sink { sql, params, truths, dialect: self.dialect }.condition(&self.root);
+        sql::Sink { sql, params, truths, dialect: self.dialect, holds }.condition(&self.root);
     }
 
     /// Ways for an index to find the rows that match: of each way, at least one term may hold for every such row. None

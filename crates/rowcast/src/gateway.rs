@@ -4,6 +4,7 @@
 
 mod board;
 mod database;
+mod followed;
 mod pump;
 mod status;
 
@@ -20,10 +21,12 @@ pub use crate::session::events::EventName;
 pub use crate::session::quota::{Allowance, Allowances, Rate};
 pub use crate::session::{Drain, Limits};
 pub use crate::transport::socketio::Io;
-pub use crate::transport::{Door, DropIns, Influx, Listener, Network, Origins, Proxies};
+pub use crate::transport::{
+    Caller, Door, DropIns, Influx, Known, Listener, Network, Origins, Proxies, Refusal, Sessions,
+};
 
 use crate::auth::Auth;
-use crate::event::Channel;
+use crate::event::{Channel, TableName};
 use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::ingest::pull::{Pull, Pulling};
@@ -36,11 +39,12 @@ use crate::session::events::Events;
 use crate::session::quota::Quotas;
 use crate::session::{self, Node};
 use crate::source::SourceError;
-use crate::store::TableSpec;
+use crate::store::{Store, TableSpec};
 use crate::transport::socketio::What;
-use crate::transport::{Doors, for_administrators, router};
+use crate::transport::{Doors, for_administrators, for_clients, for_everybody, router};
 use board::Board;
 use database::Opened;
+use followed::Followed;
 use pump::{Pump, Tables};
 
 /// Where the log is kept.
@@ -75,12 +79,14 @@ pub struct Builder {
     spooling: SpoolSettings,
     dead_letters: bool,
     tables: Vec<TableSpec>,
+    private: Vec<TableName>,
     events: Vec<EventName>,
 }
 
 /// A running gateway. Mount its [`router`](Gateway::router) wherever you like.
 pub struct Gateway {
     node: Arc<Node>,
+    store: Arc<dyn Store>,
     board: Arc<Board>,
     origins: Origins,
     proxies: Proxies,
@@ -111,6 +117,7 @@ impl Gateway {
             spooling: SpoolSettings::default(),
             dead_letters: false,
             tables: Vec::new(),
+            private: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -130,6 +137,26 @@ impl Gateway {
     /// Routes of your own that only those may use who look after the gateway: where clients show tokens, by the rule for `/v1/status`.
     pub fn for_administrators(&self, routes: Router) -> Router {
         for_administrators(&self.doors(), routes)
+    }
+
+    /// Routes of your own behind the same doors as `/v1`: whose page asks, who asks, and what it may cost. [`Caller`] in a handler says
+    /// who it is; rules are for you to ask. Pages of hosts that may use the gateway may use them, by any method.
+    ///
+    /// Merge the result where you mount [`router`](Gateway::router). A handler that takes larger bodies than
+    /// [`Limits::body_bytes`] has a limit of its own.
+    pub fn for_clients(&self, routes: Router) -> Router {
+        for_clients(&self.doors(), routes)
+    }
+
+    /// The same for routes that nobody needs a token for, as a log-in is one: `POST`, `PUT` and `PATCH` have to bring JSON, and nothing is
+    /// changed for a page of another host. A client's address (`ConnectInfo<SocketAddr>`) is what trusted proxies say it is.
+    pub fn for_everybody(&self, routes: Router) -> Router {
+        for_everybody(&self.doors(), routes)
+    }
+
+    /// Makes people known to the gateway, for a program that has accounts of its own.
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(self.doors())
     }
 
     fn doors(&self) -> Doors {
@@ -154,6 +181,12 @@ impl Gateway {
     /// What its clients share, for doors of your own: each opens a [`Session`](crate::session::Session) with it.
     pub fn node(&self) -> Arc<Node> {
         self.node.clone()
+    }
+
+    /// The database, for a program's own questions and [changes](Store::write). They are nobody's in particular: no rule is joined to
+    /// them, and [private tables](Builder::private_tables) are there, too. What they write is told to subscribers as anyone's is.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
     }
 
     /// Writes rows, as the HTTP doors do.
@@ -282,8 +315,15 @@ impl Builder {
     /// Tables to make where they are not there, before anything is captured or written. In a database that is away, as soon as it
     /// is there.
     pub fn tables(mut self, tables: Vec<TableSpec>) -> Self {
-        self.tables = tables;
+        self.tables.extend(tables);
         self
+    }
+
+    /// Tables of the program's own, made in the same way: no change of theirs is captured, and no client has a table of these names,
+    /// whatever rules say. [`Gateway::store`] reads and writes them.
+    pub fn private_tables(mut self, tables: Vec<TableSpec>) -> Self {
+        self.private.extend(tables.iter().map(|table| table.name.clone()));
+        self.tables(tables)
     }
 
     /// Changes of a table under an application's own event name, on the channel `event:NAME`.
@@ -304,6 +344,7 @@ impl Builder {
             channels.extend(io.settings().channels());
         }
         database.hear(channels);
+        database.keep_private(&self.private);
         if let Some(auth) = &self.auth {
             database.obey(&auth.rules)?;
         }
@@ -320,9 +361,12 @@ impl Builder {
         let Opened { kind, name, store, sources, ears, may_be_away } = database.open(log.head().epoch)?;
         let hub = Hub::new(log.clone());
         let stop = CancellationToken::new();
+        // What has begun ends with a start that does not come to its end.
+        let given_up = stop.clone().drop_guard();
         let board = Arc::new(Board::new(kind, sources.iter().map(|source| source.name().to_owned())));
         let mut tables = Some(Tables { store: store.clone(), specs: self.tables });
-        let database = session::Database { store, source: name, ears };
+        let followed = Followed::of(store.clone(), &self.private);
+        let database = session::Database { store: followed, source: name, ears };
         let mut node = Node::with_events(hub.clone(), log.clone(), database, self.limits, events);
         node.auth = self.auth.map(Arc::new);
         let flows = self.pulls.iter().map(Pull::flow).collect();
@@ -351,10 +395,13 @@ impl Builder {
             tasks.push(tokio::spawn(async move { auth.tokens.run(stop).await }));
         }
         look_at_events(&node).await?;
+        session::look_at_policies(&node).await.map_err(StartError)?;
         let spooled = open_spools(self.pulls, self.spool, self.spooling).await?;
         let pulls = start_pulls(spooled, &node, &board)?;
+        given_up.disarm();
         Ok(Gateway {
             node,
+            store,
             board,
             origins: self.origins,
             proxies: self.proxies,

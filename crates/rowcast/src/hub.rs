@@ -30,7 +30,7 @@ pub use lane::Lane;
 pub(crate) use lane::advance;
 pub use piece::{Piece, is_open, read_piece};
 pub use queue::{Closing, Item, ItemKind, Queue, SubscriptionKey, Taken};
-pub use seen::seen;
+pub use seen::{seen, sides, told_as};
 pub use view::{Run, stands_alone, transactions};
 pub use watches::Watch;
 
@@ -273,9 +273,10 @@ impl Hub {
     }
 
     /// Watches what a selection finds, after the position that is returned.
-    pub fn watch(&self, selection: Arc<Selection>) -> (Arc<Watch>, Position) {
+    pub fn watch(&self, selection: Arc<Selection>) -> (Beginning<'_>, Position) {
         let mut state = self.state.lock();
-        (state.index.watch(selection), state.dispatched)
+        let (key, watch) = state.index.watches().add(selection);
+        (Beginning { hub: self, key, watch: Some(watch) }, state.dispatched)
     }
 
     /// Ends the memberships of a session whose queue overflowed, and lets the queue begin anew.
@@ -306,6 +307,32 @@ impl Hub {
         let (subscriptions, filters) = state.index.counts();
         let events = self.events.load(Ordering::Relaxed);
         HubStatus { subscriptions, filters, events, delivered: state.index.delivered() }
+    }
+}
+
+/// A watch while what it watches is still being read. When it is dropped before [`begin`](Self::begin), nothing is watched any more.
+#[must_use]
+pub struct Beginning<'h> {
+    hub: &'h Hub,
+    key: usize,
+    /// `None` once it has begun.
+    watch: Option<Arc<Watch>>,
+}
+
+impl Beginning<'_> {
+    /// What was found contains everything up to a position.
+    pub fn begin(mut self, from: Position) -> Arc<Watch> {
+        let watch = self.watch.take().expect("it begins once");
+        watch.begin(from);
+        watch
+    }
+}
+
+impl Drop for Beginning<'_> {
+    fn drop(&mut self) {
+        if self.watch.take().is_some() {
+            self.hub.state.lock().index.watches().remove(self.key);
+        }
     }
 }
 

@@ -12,10 +12,12 @@ pub mod named;
 mod problem;
 mod server;
 pub mod socketio;
+mod write;
 
 pub use client::{Auth, ClientMessage, Insert, Publish, SnapshotWish, Subscribe, Track, Untrack};
 pub use problem::{At, Code, Problem};
 pub use server::{ColumnType, GapReason, Limits, Present, Rejected, ServerMessage};
+pub use write::{WRITES_MAX, Write, Writes, check_writes};
 
 /// The number of this protocol, said in `hello`.
 pub const VERSION: u32 = 1;

@@ -24,6 +24,8 @@ pub struct SqliteSettings {
     pub include: Vec<String>,
     /// Tables never to capture, in the same way. Wins over `include`.
     pub exclude: Vec<String>,
+    /// Tables that are the program's own: the store reads and writes them, but their changes are not captured. By their whole names.
+    pub private: Vec<String>,
     /// Makes the file when there is none.
     pub create: bool,
     /// Switches the database to write-ahead logging where it is not. Otherwise another journal mode is an error.
@@ -53,6 +55,7 @@ impl Default for SqliteSettings {
         Self {
             include: Vec::new(),
             exclude: Vec::new(),
+            private: Vec::new(),
             create: true,
             switch_to_wal: true,
             poll_active: Duration::from_millis(2),
@@ -72,6 +75,15 @@ impl SqliteSettings {
     /// Whether a table of this name is captured.
     pub(crate) fn wants(&self, table: &str) -> bool {
         let listed = |patterns: &[String]| patterns.iter().any(|pattern| name_matches(pattern, table));
-        (self.include.is_empty() || listed(&self.include)) && !listed(&self.exclude)
+        (self.include.is_empty() || listed(&self.include)) && !listed(&self.exclude) && !self.keeps(table)
+    }
+
+    /// Whether it is a table that the store knows: one that is captured, or the program's own.
+    pub(crate) fn knows(&self, table: &str) -> bool {
+        self.wants(table) || self.keeps(table)
+    }
+
+    fn keeps(&self, table: &str) -> bool {
+        self.private.iter().any(|private| private.eq_ignore_ascii_case(table))
     }
 }

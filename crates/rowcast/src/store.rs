@@ -4,9 +4,11 @@
 
 mod delivery;
 pub mod mysql;
+mod policies;
 pub mod postgres;
 mod spec;
 pub mod sqlite;
+mod write;
 
 use std::sync::Arc;
 
@@ -17,7 +19,9 @@ use crate::event::{Mark, Place, Row, Table, TableName, Value};
 use crate::filter::{Dialect, Predicate};
 
 pub use delivery::{Conflict, DeadLetter, DeadLetters, Delivery, NewDeadLetter, Origin, Progress};
+pub use policies::{AsRole, Policies, Sight};
 pub use spec::{ColumnDefault, ColumnKind, ColumnSpec, TableSpec};
+pub use write::{ANY_NUMBER, Set, Violation, ViolationKind, Write, Written};
 
 /// A database's tables, to read and to write.
 ///
@@ -44,8 +48,30 @@ pub trait Store: Send + Sync {
     /// Inserts rows in one transaction. A row that the database refuses is reported and the others stand.
     async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError>;
 
+    /// Changes of several tables that stand together or not at all, done in their order in one transaction.
+    ///
+    /// What a filter or a check reads of other tables (`IN (SELECT …)`) is held until the commit as it was read, so that it is still so
+    /// then; on PostgreSQL the role needs UPDATE on those tables for it. A transaction that loses against another one is begun again a
+    /// few times. Costs the rows that it returns in memory: bound what may be many with `expect`.
+    ///
+    /// Errors, all of which leave nothing: [`Unmet`](StoreError::Unmet), [`Forbidden`](StoreError::Forbidden),
+    /// [`Violated`](StoreError::Violated), and those of every question. After [`Unavailable`](StoreError::Unavailable) it is not known
+    /// whether it stands, if it was the commit whose answer was lost.
+    async fn write(&self, writes: Vec<Write>) -> Result<Written, StoreError>;
+
     /// Minimum, maximum, average of columns over buckets of a time column, computed by the database.
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError>;
+
+    /// The policies of a table that hold for a role. [`StoreError::Refused`] where they cannot be asked, which has been tried, or would not
+    /// be obeyed.
+    async fn policies(&self, _table: &Table, _role: &AsRole) -> Result<Policies, StoreError> {
+        Err(StoreError::Refused(NO_POLICIES.into()))
+    }
+
+    /// For each row, whether the policies let the role see it; `None` where they are no longer the table's. A row at which they fail is not seen.
+    async fn sees(&self, _sight: &Sight) -> Result<Option<Vec<bool>>, StoreError> {
+        Err(StoreError::Refused(NO_POLICIES.into()))
+    }
 
     /// Makes the tables that are not there; leaves the others as they are, but says [`StoreError::Refused`] where one lacks a
     /// column. Returns the SQL that it ran.
@@ -64,6 +90,9 @@ pub trait Store: Send + Sync {
     async fn bury(&self, ids: &[u64]) -> Result<u64, StoreError>;
 }
 
+/// What is said of policies where there are none.
+const NO_POLICIES: &str = "row-level security is PostgreSQL's";
+
 /// Which rows a snapshot holds, and in what order.
 #[derive(Debug, Clone)]
 pub struct Select {
@@ -77,6 +106,8 @@ pub struct Select {
     pub limit: Option<u64>,
     /// Rows to pass over.
     pub offset: u64,
+    /// Who reads; `None`: the gateway itself.
+    pub role: Option<Arc<AsRole>>,
 }
 
 /// One term of an order.
@@ -159,6 +190,8 @@ pub struct SeriesQuery {
     pub to: Option<f64>,
     /// How many buckets between `from` and `to`.
     pub buckets: u32,
+    /// Who reads; `None`: the gateway itself.
+    pub role: Option<Arc<AsRole>>,
     /// Count every row, however long it takes. Otherwise a table too large to read in a moment is sampled.
     pub exact: bool,
 }
@@ -229,6 +262,23 @@ pub enum StoreError {
     /// The reader did not take the rows in time.
     #[error("the snapshot was not read for {0:?} and was given up")]
     TooSlow(std::time::Duration),
+    /// One of the [writes](Store::write) has found more or fewer rows than it expects: nothing is written.
+    #[error("write {write} concerns {rows} rows, which is not what it expects")]
+    Unmet {
+        /// Which of them, from 0.
+        write: usize,
+        /// How many it has found: of too many, one more than the most that it expects.
+        rows: u64,
+    },
+    /// A row is not what the check of one of the [writes](Store::write) says afterwards: nothing is written.
+    #[error("write {write} would leave a row that it may not leave")]
+    Forbidden {
+        /// Which of them, from 0.
+        write: usize,
+    },
+    /// One of the [writes](Store::write) does not keep a constraint: nothing is written.
+    #[error("{0}")]
+    Violated(Box<Violation>),
     /// The database refused, in its own words.
     #[error("{0}")]
     Refused(String),

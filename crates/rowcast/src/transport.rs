@@ -11,10 +11,12 @@ mod eventserv;
 mod http;
 pub mod influx;
 mod io;
+mod known;
 mod letters;
 mod listener;
 mod login;
 mod origin;
+mod own;
 mod pgws;
 pub mod plain;
 mod postgres_websockets;
@@ -26,6 +28,7 @@ mod sse;
 pub mod stream;
 mod toll;
 mod websocket;
+mod write;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,10 +41,14 @@ use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use address::{Network, NoNetwork, Proxies};
+pub use caller::Caller;
 pub use dropin::DropIns;
 pub use influx::Influx;
+pub use known::{Known, Sessions};
 pub use listener::{Door, Listener};
 pub use origin::Origins;
+pub(crate) use own::{for_clients, for_everybody};
+pub use reply::Refusal;
 
 use crate::session::Node;
 
@@ -115,9 +122,10 @@ fn native(doors: &Doors) -> Router<Doors> {
         .route("/v1/ws", get(websocket::upgrade))
         .route("/v1/stream", get(sse::stream))
         .route("/v1/tables", get(http::tables))
-        .route("/v1/tables/{table}", get(http::rows).post(http::ingest))
+        .route("/v1/tables/{table}", get(http::rows).post(http::ingest).patch(write::update).delete(write::delete))
         .route("/v1/tables/{table}/series", get(http::series))
         .route("/v1/presence/{channel}", get(presence::list))
+        .route("/v1/write", post(write::write))
         .route("/v1/publish", post(http::publish))
         .route("/v1/login", post(login::log_in))
         .route("/v1/whoami", get(login::whoami))
@@ -157,7 +165,7 @@ fn cors(origins: &Origins) -> CorsLayer {
         // The cookie, too, for pages that are named. Those of the same host need no leave, and others get none.
         .allow_credentials(matches!(origins, Origins::These(_)))
         .allow_origin(allow)
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([
             header::CONTENT_TYPE,
             header::AUTHORIZATION,

@@ -71,12 +71,13 @@ export function noToken(state: State, { question, problem }: Event & { type: 'no
 /** The server has taken the token. */
 export function authenticated(state: State, message: AuthenticatedMessage, moment: Moment): Step {
   const before = state.showing;
-  const { user, expires_ms: expiresAt } = message;
+  const { user, claims, expires_ms: expiresAt } = message;
   const left = expiresAt === undefined ? 0 : expiresAt - moment.time;
   const { renew: _, ...deadlines } = state.deadlines;
   // A clock that says that the token is old already is wrong: then the server's warning has to do.
   const renew = left > 0 ? { renew: moment.at + Math.max(left - RENEW_MS, RENEW_MS) } : {};
-  const showing = { ...before, phase: 'none' as const, refused: false, failures: 0, known: true, user, expiresAt };
+  const shown = { phase: 'none' as const, refused: false, failures: 0, known: true };
+  const showing = { ...before, ...shown, user, claims, expiresAt };
   const next: State = { ...state, showing, deadlines: { ...deadlines, ...renew } };
   const same: Step = before.known && before.user !== user ? forgetAll(next) : [next, NONE];
   return chain(same, (known) => (known.phase === 'connecting' ? open(known, moment) : [known, NONE]));

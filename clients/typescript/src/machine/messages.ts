@@ -52,6 +52,7 @@ export function message(state: State, incoming: Incoming, moment: Moment): Step 
       return [withoutLeaving(heard, incoming.id), NONE];
     case 'published':
     case 'inserted':
+    case 'written':
       return incoming.ref === undefined
         ? [heard, NONE]
         : answer(heard, incoming.ref, { type: 'done', message: incoming });
@@ -61,9 +62,16 @@ export function message(state: State, incoming: Incoming, moment: Moment): Step 
       return sentAway(heard, incoming, moment);
     case 'reached':
       return update(heard, incoming.id, (subscription) => reach(subscription, incoming.position));
+    case 'subscribed':
+      return update(heard, incoming.id, (subscription) => receive(meantFor(subscription, heard), incoming));
     default:
       return update(heard, incoming.id, (subscription) => receive(subscription, incoming));
   }
+}
+
+/** What it holds from now on is for whom the server takes this client for. */
+function meantFor(subscription: Subscription, { showing: { claims } }: State): Subscription {
+  return { ...subscription, claims };
 }
 
 /** The first message must be `hello`, of a version that is understood; the second, where there is a token, the answer to it. */
@@ -104,7 +112,10 @@ function hello(state: State, incoming: Hello, moment: Moment): Step {
     hello: incoming,
     deadlines: { connect: moment.at + state.settings.connectMs },
   };
-  return state.showing.wanted ? askToken(greeted) : open(greeted, moment);
+  const { showing } = state;
+  return showing.wanted
+    ? askToken(greeted)
+    : open({ ...greeted, showing: { ...showing, claims: incoming.claims } }, moment);
 }
 
 /** The server ends the connection: for a while, or because it does not want this client. */

@@ -22,6 +22,8 @@ export interface Showing {
   /** Whether the server has ever said who this is, and whom it named. */
   readonly known: boolean;
   readonly user: string | undefined;
+  /** For whom the server takes this client: what is handed on is for whomever it calls the same. */
+  readonly claims: string | undefined;
   /** Milliseconds since 1970. */
   readonly expiresAt: number | undefined;
 }
@@ -36,6 +38,7 @@ export function nothingShown(wanted: boolean): Showing {
     failures: 0,
     known: false,
     user: undefined,
+    claims: undefined,
     expiresAt: undefined,
   };
 }

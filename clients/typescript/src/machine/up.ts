@@ -2,18 +2,8 @@
  * The way up: a carrier, and asking for everything on it.
  */
 import { takeUnsent } from '../requests.ts';
-import { ask } from '../subscription.ts';
-import {
-  chain,
-  type Effect,
-  type Moment,
-  NONE,
-  type State,
-  type Step,
-  send,
-  type Transport,
-  withSubscription,
-} from './state.ts';
+import { ask, forget } from '../subscription.ts';
+import { chain, type Effect, type Moment, NONE, type State, type Step, send, type Transport, tell } from './state.ts';
 import { tellTracks } from './tracks.ts';
 
 export function connect(state: State, moment: Moment): Step {
@@ -72,8 +62,13 @@ export function askFor(state: State, handle: number): Step {
   if (subscription === undefined) {
     return [state, NONE];
   }
-  const [asked, message] = ask(subscription);
-  return [withSubscription(state, handle, asked), [send(state, message)]];
+  // What it holds was allowed by what the token said then.
+  const { claims } = state.showing;
+  const differs = claims !== undefined && subscription.claims !== undefined && claims !== subscription.claims;
+  const [known, told] = differs ? forget(subscription, 'what may be seen has changed') : [subscription, []];
+  const [asked, message] = ask(known);
+  const [next, effects] = tell(state, handle, [asked, told]);
+  return [next, [...effects, send(next, message)]];
 }
 
 export function sendWaiting(state: State): Step {

@@ -1,4 +1,4 @@
-//! How often somebody may try: five times, then after waits that double.
+//! How often somebody may try: a few times, then after waits that double.
 //!
 //! An attempt counts when it begins, so that a thousand at once are five, and is taken back when it was right.
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// So many may be wrong without a wait.
+/// So many may be wrong without a wait, where nothing else is said.
 const FREE: u32 = 5;
 
 const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
@@ -18,7 +18,10 @@ const KEPT_MAX: usize = 20_000;
 
 /// Failed attempts, by whose they were.
 #[derive(Debug)]
-pub(super) struct Attempts<K>(Mutex<HashMap<K, Failed>>);
+pub(super) struct Attempts<K> {
+    failed: Mutex<HashMap<K, Failed>>,
+    free: u32,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Failed {
@@ -29,14 +32,21 @@ struct Failed {
 
 impl<K> Default for Attempts<K> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self::with(FREE)
+    }
+}
+
+impl<K> Attempts<K> {
+    /// Where so many may be wrong without a wait.
+    pub(super) fn with(free: u32) -> Self {
+        Self { failed: Mutex::default(), free: free.max(1) }
     }
 }
 
 impl<K: Hash + Eq + Clone> Attempts<K> {
     /// Begins an attempt, or says how long to wait.
     pub(super) fn begin(&self, whose: &K, now: Instant) -> Result<(), Duration> {
-        let mut all = self.0.lock();
+        let mut all = self.failed.lock();
         if all.len() >= KEPT_MAX && !all.contains_key(whose) {
             make_room(&mut all, now);
         }
@@ -49,19 +59,19 @@ impl<K: Hash + Eq + Clone> Attempts<K> {
             failed.times = 0;
         }
         failed.times += 1;
-        let doubled = Duration::from_secs(1 << failed.times.saturating_sub(FREE).min(20));
-        failed.again = if failed.times < FREE { now } else { now + doubled.min(WAIT_MAX) };
+        let doubled = Duration::from_secs(1 << failed.times.saturating_sub(self.free).min(20));
+        failed.again = if failed.times < self.free { now } else { now + doubled.min(WAIT_MAX) };
         Ok(())
     }
 
     /// The attempt that was begun was right: those before it are forgotten.
     pub(super) fn forget(&self, whose: &K) {
-        self.0.lock().remove(whose);
+        self.failed.lock().remove(whose);
     }
 
     /// The attempt that was begun does not count; those before it do.
     pub(super) fn take_back(&self, whose: &K, now: Instant) {
-        if let Some(failed) = self.0.lock().get_mut(whose) {
+        if let Some(failed) = self.failed.lock().get_mut(whose) {
             failed.times = failed.times.saturating_sub(1);
             failed.again = now;
         }
@@ -132,7 +142,7 @@ mod tests {
         for n in 1..100_000 {
             attempts.begin(&n, now).expect("the first of each");
         }
-        assert!(attempts.0.lock().len() <= KEPT_MAX);
+        assert!(attempts.failed.lock().len() <= KEPT_MAX);
         attempts.begin(&0, now).expect_err("who has to wait longest is not forgotten");
     }
 }

@@ -1,7 +1,7 @@
 //! Who a client is.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use serde_json::{Map, Value as Json};
@@ -59,17 +59,21 @@ impl Identity {
 
     /// One who may do everything.
     pub fn trusted() -> Arc<Self> {
-        Self::without_token(Standing::Trusted)
+        // They are all the same one: thousands of clients have one each otherwise.
+        static TRUSTED: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::without_token(Standing::Trusted));
+        TRUSTED.clone()
     }
 
     /// One who has no token and needs none.
     pub fn anonymous() -> Arc<Self> {
-        Self::without_token(Standing::Anonymous)
+        static ANONYMOUS: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::without_token(Standing::Anonymous));
+        ANONYMOUS.clone()
     }
 
     /// One who has still to show a token.
     pub fn unknown() -> Arc<Self> {
-        Self::without_token(Standing::Unknown)
+        static UNKNOWN: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::without_token(Standing::Unknown));
+        UNKNOWN.clone()
     }
 
     /// Whether rules do not concern it.

@@ -37,16 +37,20 @@ pub(super) fn check_hash(text: &str) -> Result<(), KeyError> {
 
 const NO_HASH: &str = "it is not an argon2id hash; `rowcast password` makes one";
 
-/// Holds passwords against hashes, a few at a time.
+/// Hashes passwords, and holds them against hashes, a few at a time: half of the machine's cores at most.
 #[derive(Debug)]
-pub(super) struct Passwords {
+pub struct Passwords {
     turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
-/// Too many log in at the moment.
-#[derive(Debug)]
-pub(super) struct Busy;
+/// Too many passwords are looked at in the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many log in at the moment; try again")]
+pub struct Busy;
+
+/// Of a password that nobody has, at the cost of [`hash_password`]'s.
+const STAND_IN: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$K3iGq8aY5lwGkWZAyS8cGEXqAgHr6sQyNnmZTCfxLbI";
 
 impl Default for Passwords {
     fn default() -> Self {
@@ -59,18 +63,70 @@ impl Default for Passwords {
 
 impl Passwords {
     /// Whether this is the password. Takes its time also when it is not.
-    pub(super) async fn is(&self, password: &str, hash: &str) -> Result<bool, Busy> {
-        let place = self.waiting.clone().try_acquire_owned().map_err(|_| Busy)?;
-        let turn = self.turns.clone().acquire_owned().await.map_err(|_| Busy)?;
+    pub async fn is(&self, password: &str, hash: &str) -> Result<bool, Busy> {
         let too_long = password.len() > PASSWORD_BYTES_MAX;
         let password = if too_long { String::new() } else { password.to_owned() };
         let hash = hash.to_owned();
-        let verified = tokio::task::spawn_blocking(move || {
+        let is = self.in_turn(move || {
             let hash = PasswordHash::new(&hash).ok();
-            let is = hash.is_some_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
-            drop((turn, place));
-            is
+            hash.is_some_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         });
-        Ok(verified.await.unwrap_or(false) && !too_long)
+        Ok(is.await?.unwrap_or(false) && !too_long)
+    }
+
+    /// The same where there may be nobody of that name, which is not to be found out by the time that it takes: `None` is wrong, and
+    /// takes as long.
+    pub async fn is_of(&self, password: &str, hash: Option<&str>) -> Result<bool, Busy> {
+        let is = self.is(password, hash.unwrap_or(STAND_IN)).await?;
+        Ok(is && hash.is_some())
+    }
+
+    /// As [`hash_password`], without blocking.
+    pub async fn hash(&self, password: &str) -> Result<Result<String, KeyError>, Busy> {
+        let password = password.to_owned();
+        let hashed = self.in_turn(move || hash_password(&password)).await?;
+        Ok(hashed.unwrap_or_else(|| Err(KeyError("it cannot be hashed".into()))))
+    }
+
+    /// `None` where the work has panicked.
+    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<Option<T>, Busy> {
+        let place = self.waiting.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| Busy)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop((turn, place));
+            done
+        });
+        Ok(done.await.ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_held_against_its_hash_or_against_nobodys() {
+        let passwords = Passwords::default();
+        let hash = passwords.hash("open sesame").await.expect("a turn").expect("a hash");
+        assert_eq!(passwords.is_of("open sesame", Some(&hash)).await, Ok(true));
+        assert_eq!(passwords.is_of("open barley", Some(&hash)).await, Ok(false));
+        assert_eq!(passwords.is_of("open sesame", None).await, Ok(false));
+        assert!(passwords.hash("").await.expect("a turn").is_err());
+    }
+
+    #[test]
+    fn nobodys_hash_costs_as_much_as_one_that_is_made() {
+        let cost = |hash: &str| hash.split('$').nth(3).map(str::to_owned);
+        assert_eq!(cost(STAND_IN), cost(&hash_password("open sesame").expect("a hash")));
+        check_hash(STAND_IN).expect("a hash that passwords can be held against");
+    }
+
+    #[tokio::test]
+    async fn more_than_may_wait_are_sent_away() {
+        let passwords = Passwords::default();
+        let all = (0..WAITING_MAX + 8).map(|_| passwords.is("x", "no hash"));
+        let answers = futures_util::future::join_all(all).await;
+        assert!(answers.contains(&Err(Busy)) && answers.contains(&Ok(false)));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
+use serde_json::{Map, Value as Json};
 
 use super::{Identity, Standing};
 
@@ -61,13 +61,15 @@ impl Identity {
 
     /// Whether it says the same of the same one as another; when the tokens were made and expire aside.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let said = |identity: &Self| {
-            let mut claims = identity.claims.clone();
-            MADE.iter().for_each(|name| drop(claims.remove(*name)));
-            claims
-        };
         let same = self.standing == other.standing && self.tenant == other.tenant && self.user == other.user;
-        same && said(self) == said(other)
+        same && self.said() == other.said()
+    }
+
+    /// What its token says; when the token was made and expires aside.
+    pub(super) fn said(&self) -> Map<String, Json> {
+        let mut claims = self.claims.clone();
+        MADE.iter().for_each(|name| drop(claims.remove(*name)));
+        claims
     }
 
     /// The same one when its token has expired: nothing is allowed before it shows another.

@@ -3,6 +3,7 @@
 //! What no rule allows is not allowed. Here they are read and found; what their words mean for a row is `filter`'s.
 
 mod pattern;
+mod policies;
 
 use serde_json::{Map, Value as Json};
 
@@ -10,6 +11,7 @@ use super::Identity;
 use crate::event::{Table, TableName};
 use crate::filter::{Binding, Dialect, Filter, FilterError, Predicate};
 pub use pattern::{Pattern, PatternError};
+pub use policies::{Policies, Roles};
 
 /// A rule as it is written. Expressions are [filters](Filter::parse_rule).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,10 +24,26 @@ pub struct RuleSpec {
     pub when: Option<String>,
     /// Which rows may be read.
     pub read: Option<String>,
+    /// Whether the database's policies say which rows may be read.
+    pub rls: bool,
+    /// As whom they are read then.
+    pub role: Option<Roles>,
+    /// What else the policies read: `table`, or `table where …`.
+    pub reads: Option<Vec<String>>,
+    /// The claims that policies see.
+    pub claims: Option<Vec<String>>,
     /// Which columns may be read; `None`: all.
     pub columns: Option<Vec<String>>,
     /// Which rows may be inserted.
     pub insert: Option<String>,
+    /// Which rows may be changed, by what they are before.
+    pub update: Option<String>,
+    /// What a changed row has to be afterwards; as `update` where it is not said.
+    pub check: Option<String>,
+    /// Which columns may be changed; `None`: all that may be read.
+    pub changes: Option<Vec<String>>,
+    /// Which rows may be removed.
+    pub delete: Option<String>,
     /// Whether the table belongs to no tenant.
     pub shared: bool,
     /// Who may follow the channel. Names of the pattern stand for what they have taken.
@@ -57,6 +75,8 @@ pub struct Rules {
     channels: Vec<ChannelRule>,
     /// A column that says whose tenant's a row is: added to the rules of every table that has it.
     pub tenant_column: Option<String>,
+    /// The claim in which a token names a role of the database; `None`: `role`.
+    pub role_claim: Option<String>,
     admin: Option<Filter>,
 }
 
@@ -68,10 +88,20 @@ pub struct TableRule {
     when: Option<Filter>,
     /// Which rows may be read; `None`: none.
     pub read: Option<Filter>,
+    /// How the database's policies are asked, which decide then among those rows.
+    pub policies: Option<Policies>,
     /// Which columns may be read; `None`: all.
     pub columns: Option<Vec<String>>,
     /// Which rows may be inserted; `None`: none.
     pub insert: Option<Filter>,
+    /// Which rows may be changed, by what they are before; `None`: none.
+    pub update: Option<Filter>,
+    /// What a changed row has to be afterwards; `None`: as `update`.
+    pub check: Option<Filter>,
+    /// Which columns may be changed; `None`: all that may be read.
+    pub changes: Option<Vec<String>>,
+    /// Which rows may be removed; `None`: none.
+    pub delete: Option<Filter>,
     /// Whether it belongs to no tenant.
     pub shared: bool,
 }
@@ -126,7 +156,11 @@ impl Rules {
             let same = |a: &str, b: &str| a == b || dialect == Dialect::Sqlite && a.eq_ignore_ascii_case(b);
             let schema = &*rule.table.schema;
             let same_schema = same(schema, &table.schema) || schema.is_empty() && &*table.schema == "public";
-            same_schema && same(&rule.table.name, &table.name) && holds(rule.when.as_ref(), &identity.claims)
+            let is_for = |policies: &Policies| policies.role(&identity.claims, self.role_claim()).is_some();
+            same_schema
+                && same(&rule.table.name, &table.name)
+                && rule.policies.as_ref().is_none_or(is_for)
+                && holds(rule.when.as_ref(), &identity.claims)
         };
         self.tables.iter().find(is_it)
     }
@@ -139,6 +173,11 @@ impl Rules {
         })
     }
 
+    /// The claim in which a token names a role of the database.
+    pub fn role_claim(&self) -> &str {
+        self.role_claim.as_deref().unwrap_or("role")
+    }
+
     /// Whether a client may see and change how the gateway itself is.
     pub fn is_admin(&self, identity: &Identity) -> bool {
         self.admin.as_ref().is_some_and(|admin| holds(Some(admin), &identity.claims))
@@ -149,11 +188,17 @@ impl Rules {
         let of_tables = self.tables.iter().flat_map(|rule| [&rule.read, &rule.insert]);
         let of_channels = self.channels.iter().flat_map(|rule| [&rule.subscribe, &rule.publish, &rule.presence]);
         let filters = of_tables.chain(of_channels).flatten();
-        let mut tables: Vec<TableName> =
-            filters.flat_map(|filter| filter.selects().iter().map(|select| select.table().clone())).collect();
+        let of_policies = self.ruled_by_policies().flat_map(|(_, policies)| &policies.reads);
+        let selects = filters.flat_map(|filter| filter.selects()).chain(of_policies);
+        let mut tables: Vec<TableName> = selects.map(|select| select.table().clone()).collect();
         tables.sort();
         tables.dedup();
         tables
+    }
+
+    /// The tables whose own policies decide.
+    pub fn ruled_by_policies(&self) -> impl Iterator<Item = (&TableRule, &Policies)> {
+        self.tables.iter().filter_map(|rule| Some((rule, rule.policies.as_ref()?)))
     }
 
     /// The tables of which there are rules about reading.
@@ -200,23 +245,61 @@ impl Reading<'_> {
             ("presence", spec.presence.is_some()),
         ] {
             if given {
-                self.say(key, "this is for rules about channels", "a table has read, columns and insert");
+                self.say(
+                    key,
+                    "this is for rules about channels",
+                    "a table has read, columns, insert, update and delete",
+                );
             }
         }
+        let changed = spec.update.is_some();
+        for (key, given) in [("check", spec.check.is_some()), ("changes", spec.changes.is_some())] {
+            if given && !changed {
+                self.say(key, "this is about rows that are changed", "write `update`, too: which rows may be changed");
+            }
+        }
+        for (key, given) in [("update", changed), ("delete", spec.delete.is_some())] {
+            if given && spec.rls {
+                self.say(key, "rows of a table whose own policies decide are not changed through here", "leave it out");
+            } else if given && spec.read.is_none() {
+                self.say(key, "what may not be read is not found", "write `read`, too: which rows may be read");
+            }
+        }
+        if spec.rls && spec.read.is_some() {
+            let hint = "leave `read` out, or `rls`; a further condition is a policy `AS RESTRICTIVE`";
+            self.say("rls", "with row-level security the table's policies say what may be read", hint);
+        }
+        // Among all rows, its policies choose.
+        let read = if spec.rls { Some("true") } else { spec.read.as_deref() };
         TableRule {
             table,
             when: self.claims_only("when", spec.when.as_deref()),
-            read: self.filter("read", spec.read.as_deref()),
+            read: self.filter("read", read),
+            policies: self.policies(spec.rls, spec.role, spec.reads, spec.claims),
             columns: spec.columns,
             insert: self.filter("insert", spec.insert.as_deref()),
+            update: self.filter("update", spec.update.as_deref()),
+            check: self.filter("check", spec.check.as_deref()),
+            changes: spec.changes,
+            delete: self.filter("delete", spec.delete.as_deref()),
             shared: spec.shared,
         }
     }
 
     fn channel(&mut self, channel: &str, spec: RuleSpec) -> Option<ChannelRule> {
-        for (key, given) in
-            [("read", spec.read.is_some()), ("columns", spec.columns.is_some()), ("insert", spec.insert.is_some())]
-        {
+        for (key, given) in [
+            ("read", spec.read.is_some()),
+            ("rls", spec.rls),
+            ("role", spec.role.is_some()),
+            ("reads", spec.reads.is_some()),
+            ("claims", spec.claims.is_some()),
+            ("columns", spec.columns.is_some()),
+            ("insert", spec.insert.is_some()),
+            ("update", spec.update.is_some()),
+            ("check", spec.check.is_some()),
+            ("changes", spec.changes.is_some()),
+            ("delete", spec.delete.is_some()),
+        ] {
             if given {
                 self.say(key, "this is for rules about tables", "a channel has subscribe, publish and presence");
             }

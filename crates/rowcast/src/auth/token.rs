@@ -127,6 +127,11 @@ impl Tokens {
         self.expect.tenant.is_some()
     }
 
+    /// Whether all keys are known from the start: a token that none of them signed will never be good.
+    pub fn have_fixed_keys(&self) -> bool {
+        self.key_sets.is_empty()
+    }
+
     /// Who the token's bearer is.
     ///
     /// Waits where the token names a key that may have been added to a key set since it was fetched.

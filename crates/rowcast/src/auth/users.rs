@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
 use super::KeyError;
-use super::attempts::Attempts;
 use super::password::{Busy, Passwords, check_hash};
+use super::tries::Tries;
 
 /// A longer name is nobody's.
 const NAME_BYTES_MAX: usize = 256;
@@ -57,8 +57,7 @@ pub struct Users {
     users: Vec<User>,
     by_name: HashMap<String, usize>,
     passwords: Passwords,
-    names: Attempts<String>,
-    addresses: Attempts<IpAddr>,
+    tries: Tries,
     chance: RandomState,
 }
 
@@ -98,27 +97,18 @@ impl Users {
         if name.len() > NAME_BYTES_MAX {
             return Err(NotLoggedIn::Wrong);
         }
-        let (now, name, from) = (Instant::now(), name.to_owned(), network(from));
-        self.addresses.begin(&from, now).map_err(NotLoggedIn::Wait)?;
-        if let Err(wait) = self.names.begin(&name, now) {
-            // It was not tried.
-            self.addresses.take_back(&from, now);
-            return Err(NotLoggedIn::Wait(wait));
-        }
-        let known = self.by_name.get(&name).map(|number| &self.users[*number]);
-        let Some(held_against) = known.or_else(|| self.stand_in(&name)) else { return Err(NotLoggedIn::Wrong) };
+        let attempt = self.tries.begin(name, from).map_err(NotLoggedIn::Wait)?;
+        let known = self.by_name.get(name).map(|number| &self.users[*number]);
+        let Some(held_against) = known.or_else(|| self.stand_in(name)) else { return Err(NotLoggedIn::Wrong) };
         let is = match self.passwords.is(password, &held_against.password_hash).await {
             Ok(is) => is,
             Err(Busy) => {
-                self.names.take_back(&name, now);
-                self.addresses.take_back(&from, now);
+                attempt.was_none();
                 return Err(NotLoggedIn::Busy);
             }
         };
         let Some(user) = known.filter(|_| is) else { return Err(NotLoggedIn::Wrong) };
-        self.names.forget(&name);
-        // The others that failed from there count on: else whoever has one account could try the others without end.
-        self.addresses.take_back(&from, now);
+        attempt.was_right();
         let mut claims = Map::from_iter([("sub".to_owned(), Json::from(user.name.as_str()))]);
         claims.extend(user.claims.clone());
         Ok(claims)
@@ -129,13 +119,5 @@ impl Users {
         let users = self.users.len() as u64;
         let number = self.chance.hash_one(name).checked_rem(users)?;
         self.users.get(number as usize)
-    }
-}
-
-/// Whoever has one address of IPv6 has 2⁶⁴ of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
     }
 }

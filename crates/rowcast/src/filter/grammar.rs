@@ -5,7 +5,7 @@
 //! of AND and OR are flat, and the only recursion is a parenthesis, which is counted.
 
 mod refuse;
-mod select;
+pub(super) mod select;
 mod value;
 
 use std::sync::Arc;
@@ -23,10 +23,7 @@ use refuse::refuse;
 ///
 /// With `selects`, `IN (SELECT …)` may stand in it.
 pub(super) fn parse(text: &str, selects: bool) -> Result<(Expr, Vec<Arc<Select>>), FilterError> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(too_long(text));
-    }
-    let mut grammar = Grammar { tokens: Tokens::read(text)?, depth: 0, nodes: 0, selects: selects.then(Vec::new) };
+    let mut grammar = Grammar::read(text, selects)?;
     if *grammar.tokens.peek() == Token::EOF {
         return Err(FilterError::at(grammar.tokens.span(), "the filter is empty").hint("leave it out to get every row"));
     }
@@ -50,6 +47,15 @@ struct Grammar<'t> {
     nodes: usize,
     /// `None` where none may stand.
     selects: Option<Vec<Arc<Select>>>,
+}
+
+impl<'t> Grammar<'t> {
+    fn read(text: &'t str, selects: bool) -> Result<Self, FilterError> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(too_long(text));
+        }
+        Ok(Self { tokens: Tokens::read(text)?, depth: 0, nodes: 0, selects: selects.then(Vec::new) })
+    }
 }
 
 impl Grammar<'_> {

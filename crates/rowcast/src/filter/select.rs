@@ -12,7 +12,7 @@ use super::error::{FilterError, Span};
 use super::expr::{Expr, Kind, Part};
 use super::names::{Named, Names};
 use super::sql::Sink;
-use super::{Dialect, Predicate, mysql, postgres, sqlite};
+use super::{Dialect, Predicate, grammar, mysql, postgres, sqlite};
 use crate::event::{Column, Row, Table, TableName, Value};
 
 /// What stands in the parentheses.
@@ -45,6 +45,22 @@ pub struct Chosen {
 }
 
 impl Select {
+    /// Reads `table`, or `table where …`: rows of which it only matters that they change. The condition names columns and claims.
+    pub fn rows(text: &str) -> Result<Self, FilterError> {
+        grammar::select::parse_rows(text)
+    }
+
+    /// Ties what [`rows`](Self::rows) has read to the table's columns, and `claims.x` to the claims.
+    pub fn bind_rows(
+        &self,
+        table: &Arc<Table>,
+        dialect: Dialect,
+        claims: &Map<String, Json>,
+    ) -> Result<Selection, FilterError> {
+        let predicate = self.predicate(table, dialect, claims)?;
+        Ok(Selection { table: table.clone(), column: 0, predicate })
+    }
+
     /// The table that is read.
     pub fn table(&self) -> &TableName {
         &self.table
@@ -59,12 +75,20 @@ impl Select {
     ) -> Result<Selection, FilterError> {
         let names = Names::new(table, claims);
         let column = names.column(std::slice::from_ref(&self.column), self.span)?;
+        Ok(Selection { table: table.clone(), column, predicate: self.predicate(table, dialect, claims)? })
+    }
+
+    fn predicate(
+        &self,
+        table: &Table,
+        dialect: Dialect,
+        claims: &Map<String, Json>,
+    ) -> Result<Option<Arc<Predicate>>, FilterError> {
         let bind = |filter: &Expr| {
             let root = Binder { names: Names::new(table, claims), dialect, chosen: &[] }.condition(filter)?;
             Ok(Arc::new(Predicate::new(root, dialect)))
         };
-        let predicate = self.filter.as_ref().map(bind).transpose()?;
-        Ok(Selection { table: table.clone(), column, predicate })
+        self.filter.as_ref().map(bind).transpose()
     }
 }
 
@@ -209,6 +233,9 @@ impl Within {
         if let Some(predicate) = predicate {
             sink.sql.push_str(" WHERE ");
             sink.condition(&predicate.root);
+        }
+        if sink.holds {
+            sink.sql.push_str(sink.dialect.hold());
         }
         sink.sql.push(')');
     }

@@ -11,6 +11,8 @@ pub(super) struct Sink<'s> {
     /// How the dialect writes true, false and unknown.
     pub(super) truths: [&'static str; 3],
     pub(super) dialect: Dialect,
+    /// Whether what is read of other tables is held until the transaction ends.
+    pub(super) holds: bool,
 }
 
 impl Sink<'_> {

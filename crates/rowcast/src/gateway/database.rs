@@ -92,8 +92,25 @@ impl Database {
         }
     }
 
+    /// Tables that are the program's own.
+    pub(super) fn keep_private(&mut self, tables: &[TableName]) {
+        let private = match self {
+            Self::Sqlite { settings, .. } => &mut settings.private,
+            Self::Postgres { settings, .. } => &mut settings.private,
+            Self::Mysql { settings, .. } => &mut settings.private,
+        };
+        private.extend(tables.iter().map(|table| table.name.to_string()));
+    }
+
     /// Prepares it for rules. Those that read tables whose changes nobody hears of could not be held.
     pub(super) fn obey(&mut self, rules: &Rules) -> Result<(), StartError> {
+        if let (Some((rule, _)), false) = (rules.ruled_by_policies().next(), matches!(self, Self::Postgres { .. })) {
+            let table = &rule.table;
+            let message = format!(
+                "the rule of `{table}` says rls = true, but row-level security is PostgreSQL's; say with `read` which rows may be read"
+            );
+            return Err(StartError(message));
+        }
         let read = rules.membership_tables();
         let lost = read.iter().find(|table| !self.captures(table));
         if let Some(table) = lost {

@@ -16,7 +16,7 @@ use super::held::{Chunk, Held};
 use super::queue::{ItemKind, Pushed, Queue, SubscriptionKey};
 use super::topic::{Topic, TopicKey, same_table};
 use super::view::Run;
-use super::watches::{Watch, Watches};
+use super::watches::Watches;
 use crate::event::{Body, Channel, Event, Message, Position, RowChange, Table};
 use crate::filter::{Predicate, Selection};
 use crate::protocol::ServerMessage;
@@ -143,8 +143,8 @@ impl Index {
         }
     }
 
-    pub(super) fn watch(&mut self, selection: Arc<Selection>) -> Arc<Watch> {
-        self.watches.add(selection)
+    pub(super) fn watches(&mut self) -> &mut Watches {
+        &mut self.watches
     }
 
     /// Sends those away whose rules read what a transaction changes: before it, so that nothing of it is told by what held until then.

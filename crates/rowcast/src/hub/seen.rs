@@ -22,11 +22,24 @@ pub(super) fn seen_from(predicate: Option<&Predicate>, change: &RowChange, old: 
     let Some(predicate) = predicate else { return same(change.op) };
     let now = || change.new.as_ref().is_some_and(|row| predicate.matches(row));
     let before = || old.is_some_and(|row| predicate.truth(row).unwrap_or_else(|| predicate.may_match(row)));
-    match change.op {
+    told_as(change.op, before, now)
+}
+
+/// Whether the row before a change, and the row after it, are among those that `predicate` keeps.
+pub fn sides(predicate: Option<&Predicate>, change: &RowChange) -> (bool, bool) {
+    let Some(predicate) = predicate else { return (change.op != Op::Insert, change.op != Op::Delete) };
+    let old = row_before(change);
+    let before = old.is_some_and(|row| predicate.truth(&row).unwrap_or_else(|| predicate.may_match(&row)));
+    (before, change.new.as_ref().is_some_and(|row| predicate.matches(row)))
+}
+
+/// What a change is to those who have seen the row before it, or not, and see the row after it, or not.
+pub fn told_as(op: Op, before: impl FnOnce() -> bool, now: impl FnOnce() -> bool) -> Option<Seen> {
+    match op {
         Op::Insert => now().then_some(Seen { op: Op::Insert, cause: None }),
         Op::Delete => before().then_some(Seen { op: Op::Delete, cause: None }),
         Op::Update => match (before(), now()) {
-            (true, true) => same(Op::Update),
+            (true, true) => Some(Seen { op: Op::Update, cause: None }),
             (false, true) => Some(Seen { op: Op::Insert, cause: Some(Op::Update) }),
             (true, false) => Some(Seen { op: Op::Delete, cause: Some(Op::Update) }),
             (false, false) => None,

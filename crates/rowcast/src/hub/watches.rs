@@ -39,7 +39,7 @@ impl Watch {
     }
 
     /// What was found contains everything up to a position.
-    pub fn begin(&self, from: Position) {
+    pub(super) fn begin(&self, from: Position) {
         let mut state = self.state.lock();
         state.from = Some(from);
         state.until = std::mem::take(&mut state.changes).into_iter().find(|change| *change > from);
@@ -72,7 +72,7 @@ impl Watches {
         self.watches.is_empty()
     }
 
-    pub(super) fn add(&mut self, selection: Arc<Selection>) -> Arc<Watch> {
+    pub(super) fn add(&mut self, selection: Arc<Selection>) -> (usize, Arc<Watch>) {
         if self.watches.len() > 2 * self.pruned + 64 {
             self.prune();
         }
@@ -85,7 +85,7 @@ impl Watches {
             topics.len() - 1
         });
         self.watches[key].1 = topics[at].add(selection.predicate.as_ref(), key as GroupKey);
-        watch
+        (key, watch)
     }
 
     fn prune(&mut self) {
@@ -98,7 +98,7 @@ impl Watches {
         self.pruned = self.watches.len();
     }
 
-    fn remove(&mut self, key: usize) {
+    pub(super) fn remove(&mut self, key: usize) {
         let Some((watch, placing)) = self.watches.try_remove(key) else { return };
         let name = &watch.selection.table.name;
         let Some(topics) = self.tables.get_mut(name) else { return };
@@ -178,5 +178,34 @@ impl Watches {
     /// Whose rows a selection decides about.
     pub(super) fn members(&self, selection: &Arc<Selection>) -> Vec<MemberKey> {
         self.members.get(selection).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Hub;
+    use super::*;
+    use crate::event::Table;
+    use crate::log::Retention;
+    use crate::log::memory::MemoryLog;
+
+    fn selection() -> Arc<Selection> {
+        let name = TableName::bare("members");
+        let columns = Vec::new();
+        let table = Arc::new(Table { name, columns, key: Vec::new() });
+        Arc::new(Selection { table, column: 0, predicate: None })
+    }
+
+    #[test]
+    fn a_watch_that_is_given_up_before_its_values_are_read_is_no_more() {
+        let hub = Hub::new(Arc::new(MemoryLog::new(Retention::default())));
+        let watched = || hub.state.lock().index.watches().watches.len();
+        let (given_up, _) = hub.watch(selection());
+        let (kept, position) = hub.watch(selection());
+        assert_eq!(watched(), 2);
+        drop(given_up);
+        assert_eq!(watched(), 1);
+        let watch = kept.begin(position);
+        assert_eq!((watched(), watch.until()), (1, None));
     }
 }

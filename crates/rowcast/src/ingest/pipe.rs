@@ -157,6 +157,9 @@ impl From<StoreError> for Cause {
                 Cause::Unavailable(error.to_string())
             }
             StoreError::Refused(message) => Cause::Refused(message),
+            StoreError::Unmet { .. } | StoreError::Forbidden { .. } | StoreError::Violated(_) => {
+                Cause::Refused(error.to_string())
+            }
         }
     }
 }
@@ -299,6 +302,11 @@ impl Ingest {
             Ok(()) => Ok(report),
             Err(error) => Err(Failure { cause: error.into(), report }),
         }
+    }
+
+    /// Where the log has what the store wrote; `None` when it takes longer than patience lasts.
+    pub async fn position_after(&self, place: &Place) -> Option<Position> {
+        self.reached(place).await
     }
 
     /// Waits until the log holds what the store wrote; `None` when it takes longer than patience lasts.

@@ -31,6 +31,13 @@ pub(crate) struct Described {
     pub(crate) columns: Box<[Detail]>,
 }
 
+impl Described {
+    /// Whether what was written to it can be undone.
+    pub(crate) fn is_transactional(&self) -> bool {
+        matches!(&*self.engine.to_ascii_lowercase(), "innodb" | "rocksdb" | "ndbcluster" | "tokudb")
+    }
+}
+
 /// What is known of a column beyond its name and type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Detail {

@@ -12,6 +12,8 @@ pub struct MysqlSettings {
     pub include: Vec<String>,
     /// Tables never to capture, in the same way. Wins over `include`.
     pub exclude: Vec<String>,
+    /// Tables that are the program's own: the store reads and writes them, but their changes are not captured. By their whole names.
+    pub private: Vec<String>,
     /// How changes are captured.
     pub capture: Capture,
     /// The number by which the server knows this replica; no two replicas may share one. `None`: derived from `instance`.
@@ -52,7 +54,18 @@ impl MysqlSettings {
             Some((schema, name)) => name_matches(schema, &table.schema) && name_matches(name, &table.name),
             None => name_matches(pattern, &table.name),
         };
-        (self.include.is_empty() || self.include.iter().any(picks)) && !self.exclude.iter().any(picks)
+        (self.include.is_empty() || self.include.iter().any(picks))
+            && !self.exclude.iter().any(picks)
+            && !self.keeps(table)
+    }
+
+    /// Whether it is a table that the store knows: one that is captured, or the program's own.
+    pub(crate) fn knows(&self, table: &TableName) -> bool {
+        self.wants(table) || self.keeps(table)
+    }
+
+    fn keeps(&self, table: &TableName) -> bool {
+        self.private.iter().any(|private| private.eq_ignore_ascii_case(&table.name))
     }
 }
 
@@ -72,6 +85,7 @@ impl Default for MysqlSettings {
         Self {
             include: Vec::new(),
             exclude: Vec::new(),
+            private: Vec::new(),
             capture: Capture::Auto,
             server_id: None,
             temporary: false,

@@ -12,6 +12,8 @@ pub struct PostgresSettings {
     pub include: Vec<String>,
     /// Tables never to capture, in the same way. Wins over `include`.
     pub exclude: Vec<String>,
+    /// Tables that are the program's own: the store reads and writes them, but their changes are not captured. By their whole names.
+    pub private: Vec<String>,
     /// How changes are captured.
     pub capture: Capture,
     /// The replication slot's name. Two gateways on one database need two.
@@ -69,7 +71,18 @@ impl PostgresSettings {
             Some((schema, name)) => name_matches(schema, &table.schema) && name_matches(name, &table.name),
             None => name_matches(pattern, &table.name),
         };
-        (self.include.is_empty() || self.include.iter().any(picks)) && !self.exclude.iter().any(picks)
+        (self.include.is_empty() || self.include.iter().any(picks))
+            && !self.exclude.iter().any(picks)
+            && !self.keeps(table)
+    }
+
+    /// Whether it is a table that the store knows: one that is captured, or the program's own.
+    pub(crate) fn knows(&self, table: &TableName) -> bool {
+        self.wants(table) || self.keeps(table)
+    }
+
+    fn keeps(&self, table: &TableName) -> bool {
+        self.private.iter().any(|private| *private == *table.name)
     }
 }
 
@@ -129,6 +142,7 @@ impl Default for PostgresSettings {
         Self {
             include: Vec::new(),
             exclude: Vec::new(),
+            private: Vec::new(),
             capture: Capture::Auto,
             slot: "rowcast".into(),
             publication: "rowcast".into(),

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::deliver::Deliver;
+use super::write::{self, Writes, check_writes};
 use super::{Code, Problem};
 
 /// A client's message, read from one JSON text.
@@ -20,6 +21,8 @@ pub enum ClientMessage {
     Publish(Publish),
     /// Write rows.
     Insert(Insert),
+    /// Change and remove rows, alone or together.
+    Write(Writes),
     /// Show a token, or a newer one.
     Auth(Auth),
     /// Be seen on a channel.
@@ -263,6 +266,9 @@ impl ClientMessage {
             "unsubscribe" => Self::Unsubscribe { id: fields::<Unsubscribe>("unsubscribe", text)?.id },
             "publish" => Self::Publish(fields("publish", text)?),
             "insert" => Self::Insert(fields("insert", text)?),
+            "update" => Self::Write(fields::<write::Update>("update", text)?.into()),
+            "delete" => Self::Write(fields::<write::Delete>("delete", text)?.into()),
+            "write" => Self::Write(fields::<write::Several>("write", text)?.into()),
             "auth" => Self::Auth(fields("auth", text)?),
             "track" => Self::Track(fields("track", text)?),
             "untrack" => Self::Untrack(fields("untrack", text)?),
@@ -270,7 +276,7 @@ impl ClientMessage {
             other => {
                 let other: String = other.chars().take(40).collect();
                 return Err(Problem::new(Code::BadMessage, format!("unknown message type `{other}`"))
-                    .hint("the types are subscribe, unsubscribe, publish, insert, auth, track, untrack and ping"));
+                    .hint("the types are subscribe, unsubscribe, publish, insert, update, delete, write, auth, track, untrack and ping"));
             }
         };
         message.check()?;
@@ -297,6 +303,7 @@ impl ClientMessage {
             Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => (Some(id), None),
             Self::Publish(Publish { reference, .. })
             | Self::Insert(Insert { reference, .. })
+            | Self::Write(Writes { reference, .. })
             | Self::Auth(Auth { reference, .. })
             | Self::Track(Track { reference, .. })
             | Self::Untrack(Untrack { reference, .. })
@@ -310,6 +317,9 @@ impl ClientMessage {
         {
             return Err(Problem::new(Code::BadMessage, format!("insert: row {} is not an object", i + 1)));
         }
+        if let Self::Write(Writes { writes, .. }) = self {
+            check_writes(writes).map_err(|message| Problem::new(Code::BadMessage, message))?;
+        }
         if let Self::Track(Track { state: Some(state), .. }) = self
             && !state.get().starts_with('{')
         {
@@ -319,6 +329,7 @@ impl ClientMessage {
             Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => ("id", Some(id)),
             Self::Publish(Publish { reference, .. })
             | Self::Insert(Insert { reference, .. })
+            | Self::Write(Writes { reference, .. })
             | Self::Auth(Auth { reference, .. })
             | Self::Track(Track { reference, .. })
             | Self::Untrack(Untrack { reference, .. })

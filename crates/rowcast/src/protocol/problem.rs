@@ -65,6 +65,8 @@ pub enum Code {
     TableGone,
     Unavailable,
     NotFound,
+    /// It is there already, or not as the request takes it to be.
+    Conflict,
     MethodNotAllowed,
     Internal,
 }

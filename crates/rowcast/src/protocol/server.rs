@@ -20,6 +20,9 @@ pub enum ServerMessage {
         position: String,
         heartbeat_ms: u64,
         limits: Limits,
+        /// The same for who may be told the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claims: Option<String>,
     },
     Snapshot {
         id: String,
@@ -97,6 +100,14 @@ pub enum ServerMessage {
         position: Option<String>,
         rejected: Vec<Rejected>,
     },
+    /// The answer to `update`, `delete` and `write`.
+    Written {
+        #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<String>,
+        counts: Vec<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        position: Option<String>,
+    },
     Pong {
         #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<String>,
@@ -110,6 +121,8 @@ pub enum ServerMessage {
         user: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_ms: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claims: Option<String>,
     },
     /// The token expires soon: the client should show a newer one.
     Expiring {
@@ -247,6 +260,7 @@ impl ServerMessage {
             Self::Unsubscribed { .. } => "unsubscribed",
             Self::Published { .. } => "published",
             Self::Inserted { .. } => "inserted",
+            Self::Written { .. } => "written",
             Self::Pong { .. } => "pong",
             Self::Authenticated { .. } => "authenticated",
             Self::Expiring { .. } => "expiring",

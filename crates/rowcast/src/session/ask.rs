@@ -1,52 +1,16 @@
 //! What a door asks of a session that understands its client's messages itself, and gives positions back for it.
 
 use super::follow::Start;
-use super::{Phase, Session, channel, requests};
+use super::phase::{Phase, Subscription};
+use super::{Session, channel};
 use crate::event::{Channel, Position, TableName};
 use crate::protocol::deliver::Deliver;
-use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe};
+use crate::protocol::{Code, Problem, Subscribe};
 
 /// The subject of subscriptions that conflate.
 pub const CONFLATED: &str = "*";
 
 impl Session {
-    /// Does what a message asks for; answers come out of [`next`](Self::next).
-    pub fn accept(&mut self, message: ClientMessage) {
-        let Some(message) = self.hold(message) else { return };
-        if !matches!(message, ClientMessage::Auth(_))
-            && let Err(problem) = self.is_known()
-        {
-            return self.answer_no(message, problem);
-        }
-        match message {
-            ClientMessage::Subscribe(subscribe) => {
-                let id = subscribe.id.clone();
-                if let Err(problem) = self.subscribe(subscribe) {
-                    self.reply(&ServerMessage::error(Some(id), None, problem));
-                }
-            }
-            ClientMessage::Unsubscribe { id } => match self.unsubscribe(&id) {
-                Ok(()) => self.reply(&ServerMessage::Unsubscribed { id }),
-                Err(problem) => self.reply(&ServerMessage::error(Some(id), None, problem)),
-            },
-            ClientMessage::Ping { reference } => {
-                let position = self.node.log.head().to_string();
-                self.reply(&ServerMessage::Pong { reference, position });
-            }
-            ClientMessage::Track(track) => self.track(track),
-            ClientMessage::Untrack(untrack) => self.untrack(untrack),
-            ClientMessage::Auth(auth) => self.authenticate(auth),
-            ClientMessage::Publish(publish) => {
-                self.request(requests::publish(self.node.clone(), self.identity.clone(), publish))
-            }
-            ClientMessage::Insert(insert) => {
-                // Each row is as much as a message.
-                self.further_messages(insert.rows.len().saturating_sub(1));
-                self.request(requests::insert(self.node.clone(), self.identity.clone(), insert))
-            }
-        }
-    }
-
     /// Follows a channel no more. Nothing is said about it.
     pub fn unsubscribe(&mut self, id: &str) -> Result<(), Problem> {
         let found = self.subscriptions.iter().find(|(_, s)| s.wish.id == id).map(|(key, _)| *key);
@@ -108,12 +72,19 @@ impl Session {
 
     /// The position up to which everything has been handed to the transport on every subscription, where there is one.
     pub fn settled(&self) -> Option<Position> {
-        let position = self.node.hub.dispatched();
+        let mut position = self.node.hub.dispatched();
+        for subscription in self.subscriptions.values().filter(|s| matches!(s.phase, Phase::Following(_))) {
+            position = position.min((*subscription.wish.told.lock())?);
+        }
+        // What has been told so far has been taken from there.
+        let taken = self.steps.as_ref().is_none_or(|steps| steps.first.is_none() && steps.receiver.is_empty());
         let (bytes, behind) = self.connected.queue.status();
         // A position that is older than what was sent already would take the client back.
-        let is_settled = |s: &super::Subscription| {
-            matches!(s.phase, Phase::Live | Phase::Watching(_)) && s.reached.is_none_or(|reached| reached <= position)
+        let is_settled = |s: &Subscription| {
+            let carried = matches!(s.phase, Phase::Live | Phase::Watching(_) | Phase::Following(_));
+            carried && s.reached.is_none_or(|reached| reached <= position)
         };
-        (self.subscriptions.values().all(is_settled) && bytes == 0 && !behind && !self.listing).then_some(position)
+        (taken && self.subscriptions.values().all(is_settled) && bytes == 0 && !behind && !self.listing)
+            .then_some(position)
     }
 }

@@ -182,6 +182,7 @@ async fn read(node: &Node, selection: &Arc<Selection>) -> Result<Option<Set>, Pr
         order_by: Vec::new(),
         limit: Some(VALUES_MAX as u64 + 1),
         offset: 0,
+        role: None,
     };
     let _permit = node.snapshot_permit().await?;
     let mut begun = match Begun::begin(node, &select, 0, |_| ()).await {
@@ -206,11 +207,47 @@ async fn read(node: &Node, selection: &Arc<Selection>) -> Result<Option<Set>, Pr
     }
     values.sort_by_cached_key(Json::to_string);
     values.dedup();
-    watch.begin(settled.position);
+    let watch = watch.begin(settled.position);
     Ok(Some(Set { watch, values: values.into(), from: Mutex::new(settled.position) }))
 }
 
 /// Just before a position.
 pub(super) fn before(position: Position) -> Position {
     Position { offset: Offset(position.offset.0.saturating_sub(1)), ..position }
+}
+
+/// Selections of which only matters that they change: what they find is the database's to know.
+#[derive(Debug, Default)]
+pub(super) struct Watched(Mutex<AHashMap<Arc<Selection>, Weak<Set>>>);
+
+impl Watched {
+    /// Hears of changes after a position; after now, where none is given.
+    pub(super) async fn find(
+        &self,
+        node: &Node,
+        selection: Arc<Selection>,
+        at: Option<Position>,
+    ) -> Result<Arc<Set>, NotChosen> {
+        let set = self.place(node, selection);
+        match at {
+            Some(position) if !set.covers(node, position).await => Err(NotChosen::Changed),
+            _ => Ok(set),
+        }
+    }
+
+    fn place(&self, node: &Node, selection: Arc<Selection>) -> Arc<Set> {
+        let mut sets = self.0.lock();
+        if sets.len() > 64 && sets.len() == sets.capacity() {
+            sets.retain(|_, set| set.strong_count() > 0);
+        }
+        let place = sets.entry(selection.clone()).or_default();
+        if let Some(set) = place.upgrade().filter(|set| set.until().is_none()) {
+            return set;
+        }
+        let (watch, from) = node.hub.watch(selection);
+        let watch = watch.begin(from);
+        let set = Arc::new(Set { watch, values: Arc::new([]), from: Mutex::new(from) });
+        *place = Arc::downgrade(&set);
+        set
+    }
 }

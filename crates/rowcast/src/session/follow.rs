@@ -3,6 +3,7 @@
 //! Also the way back for a subscription that the hub had to let go: the queue overflowed, or the table was altered. It runs
 //! as a task of its own and hands frames to the session as fast as the session takes them.
 
+mod policies;
 mod rights;
 
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub(super) struct Wish {
     pub(super) shown: Mutex<Option<Bound>>,
     /// What decides about it at the moment, so that the next one who asks for the same finds it.
     pub(super) rights: Mutex<Arc<Rights>>,
+    /// Up to where everything was told, where it reads the log for itself for good.
+    pub(super) told: Mutex<Option<Position>>,
     /// `id` as JSON.
     pub(super) id_json: Arc<str>,
     pub(super) channel: Channel,
@@ -80,7 +83,8 @@ impl Wish {
             id,
             identity: Mutex::new(identity.clone()),
             shown: Mutex::default(),
-            rights: Mutex::default(),
+            rights: Mutex::new(Rights::everything()),
+            told: Mutex::default(),
             channel,
             filter: None,
             columns: None,
@@ -175,9 +179,20 @@ pub(super) async fn follow(
 ) {
     let cursor = node.log.head();
     let pending = pending(&wish.deliver);
-    let rights = Arc::default();
-    let follow =
-        Follow { wish, rights, bound: None, cursor, open: false, skip: None, bytes: 0, pending, unsure_until: None };
+    let rights = Rights::everything();
+    *wish.told.lock() = None;
+    let follow = Follow {
+        wish,
+        rights,
+        bound: None,
+        cursor,
+        open: false,
+        skip: None,
+        bytes: 0,
+        pending,
+        unsure_until: None,
+        verdicts: None,
+    };
     let mut way = Way { node, accounts, key, steps, follow, shown: false, again: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
@@ -229,7 +244,12 @@ impl Way {
                 }
             }
             match self.read_on().await? {
-                Ok(()) => return Ok(Ok(())),
+                Ok(()) if self.follow.rights.judge.is_none() => return Ok(Ok(())),
+                // What the database has to be asked about, the hub cannot decide.
+                Ok(()) => match self.stay().await? {
+                    Broken::Gap(found) => gap = Some(found),
+                    Broken::Failed(problem) => return Ok(Err(problem)),
+                },
                 Err(Broken::Gap(found)) => gap = Some(found),
                 Err(Broken::Failed(problem)) => return Ok(Err(problem)),
             }
@@ -244,6 +264,9 @@ impl Way {
             Start::Fresh | Start::Anew => self.bind_to_catalog(None).await,
         };
         match (bound, start) {
+            (Ok(()), Start::Quietly(position) | Start::Since(position)) if !self.knows_policies(position) => {
+                return Ok(Ok(Some(Gap::of_rights(position, 0))));
+            }
             (Ok(()), Start::Anew) => return Ok(Ok(Some(Gap::of_rights(self.beginning(), 0)))),
             (Ok(()), _) => {}
             (Err(NoRights::Refused(problem)), _) => return Ok(Err(problem)),
@@ -483,7 +506,8 @@ impl Way {
             }
         }
         let (table, filter) = (bound.table.clone(), bound.predicate.clone());
-        Ok(Select { table, filter, order_by, limit, offset: 0 })
+        let role = rights.judge.as_ref().map(|judge| judge.role().clone());
+        Ok(Select { table, filter, order_by, limit, offset: 0, role })
     }
 
     /// Reads the log until the hub is near.
@@ -520,6 +544,10 @@ impl Way {
             return (Vec::new(), None);
         }
         let node = self.node.clone();
+        if self.follow.rights.judge.is_some() {
+            // It may wait for the database, and nobody else for that.
+            return self.follow.read(&node, until).await;
+        }
         let turn = node.gates.replays.turn().await;
         let read = self.follow.read(&node, until).await;
         turn.read(self.follow.bytes);
@@ -578,7 +606,9 @@ pub fn store_problem(error: StoreError) -> Problem {
         StoreError::Altered(_) | StoreError::Unavailable(_) | StoreError::TooSlow(_) | StoreError::Moved { .. } => {
             Code::Unavailable
         }
-        StoreError::Refused(_) => Code::Internal,
+        StoreError::Refused(_) | StoreError::Unmet { .. } | StoreError::Forbidden { .. } | StoreError::Violated(_) => {
+            Code::Internal
+        }
     };
     let problem = Problem::new(code, error.to_string());
     match code {

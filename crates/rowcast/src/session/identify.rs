@@ -32,7 +32,7 @@ impl Session {
         let Auth { token, reference, .. } = auth;
         let Some(auth) = self.node.auth.clone() else {
             // Nobody is asked who he is here: whatever a client says about it is fine.
-            return self.reply(&ServerMessage::Authenticated { reference, user: None, expires_ms: None });
+            return self.reply(&ServerMessage::Authenticated { reference, user: None, expires_ms: None, claims: None });
         };
         self.held = Some(Box::default());
         self.requests += 1;
@@ -67,7 +67,7 @@ impl Session {
             Ok(()) => {
                 let user = self.identity.user.as_deref().map(str::to_owned);
                 let expires_ms = self.identity.expires.map(since_1970);
-                self.reply(&ServerMessage::Authenticated { reference, user, expires_ms });
+                self.reply(&ServerMessage::Authenticated { reference, user, expires_ms, claims: self.sealed() });
             }
             // Whoever tries one after the other has an end.
             Err(problem) => {
@@ -128,6 +128,11 @@ impl Session {
     /// Why a client that has not said who it is gets nothing, where it is one.
     pub(crate) fn is_known(&self) -> Result<(), Problem> {
         known(&self.identity)
+    }
+
+    /// What is known of who it is, for a client that compares it with what was known before.
+    pub(super) fn sealed(&self) -> Option<String> {
+        self.node.auth.as_ref()?.seal.of(&self.identity)
     }
 
     /// Refuses whatever a message asks for.

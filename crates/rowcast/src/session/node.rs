@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::chosen::Sets;
 use super::events::Events;
 use super::gate::{Gates, SnapshotPermit, staggered};
+use super::policy::Judges;
 use super::quota::{Accounts, Quotas, Shares};
 use super::revoke::is_trusted;
 use super::settle::Shown;
@@ -142,6 +143,8 @@ pub struct Node {
     pub(super) shown: Mutex<Option<Shown>>,
     /// What rules read of other tables.
     pub(super) sets: Sets,
+    /// What policies of the database say.
+    pub(super) judges: Judges,
     sessions: Mutex<BTreeMap<SessionKey, Arc<Connected>>>,
     next_session: AtomicU64,
     /// Gives sessions their names.
@@ -203,6 +206,7 @@ impl Node {
             sharing: Sharing::default(),
             shown: Mutex::default(),
             sets: Sets::default(),
+            judges: Judges::default(),
             sessions,
             next_session: AtomicU64::new(1),
             names: RandomState::new(),

@@ -8,10 +8,11 @@ use super::bound::Bound;
 use super::chosen::before;
 use super::follow::{BYTES_MAX, EVENTS_MAX, PIECE_BYTES, Wish};
 use super::node::Node;
+use super::policy::Verdicts;
 use super::rights::Rights;
 use crate::event::{Body, Channel, Event, Mark, Offset, Position, ResetCause, Table, TableName};
 use crate::hub::conflate::Conflated;
-use crate::hub::{Interest, Run, commit, is_open, read_piece, seen, stands_alone, transactions};
+use crate::hub::{Interest, Run, commit, is_open, read_piece, stands_alone, transactions};
 use crate::log::ReadError;
 use crate::protocol::encode::{self, Projection};
 use crate::protocol::{Code, GapReason, Problem};
@@ -39,6 +40,8 @@ pub(super) struct Follow {
     pub(super) pending: Option<Box<Conflated>>,
     /// The hub has to have come this far before it carries on.
     pub(super) unsure_until: Option<Position>,
+    /// What the database's policies say of the changes that are being read; `None` where they do not decide.
+    pub(super) verdicts: Option<Verdicts>,
 }
 
 /// Transactions that stand in the log after one that a snapshot does not contain, although it contains them.
@@ -51,7 +54,7 @@ pub(super) struct Skip {
 }
 
 impl Skip {
-    fn covers(&self, event: &Event) -> bool {
+    pub(super) fn covers(&self, event: &Event) -> bool {
         event.position <= self.until && !stands_alone(event) && self.mark.contains(event.change.tx)
     }
 }
@@ -134,6 +137,9 @@ impl Follow {
         };
         let cut_short = events.last().is_some_and(|event| event.position < until);
         events.truncate(events.iter().take_while(|event| event.position <= until).count());
+        if let Err(broken) = self.ask_policies(node, &events).await {
+            return (frames, Some(broken));
+        }
         let mut runs = transactions(&events).peekable();
         let mut first = true;
         while let Some(run) = runs.next() {
@@ -204,7 +210,7 @@ impl Follow {
         }
     }
 
-    fn is_own(&self, asked: &TableName, table: &TableName) -> bool {
+    pub(super) fn is_own(&self, asked: &TableName, table: &TableName) -> bool {
         self.bound.as_ref().map_or(asked == table, |bound| bound.table.name == *table)
     }
 
@@ -217,8 +223,9 @@ impl Follow {
                 continue;
             }
             let bound = self.bind_to(&change.table, event.position, node)?;
-            if let Some(seen) = seen(bound.predicate.as_deref(), change) {
-                matched.push((event, change, seen, bound.projection.clone()));
+            let (predicate, projection) = (bound.predicate.clone(), bound.projection.clone());
+            if let Some(seen) = self.seen(predicate.as_deref(), event, change) {
+                matched.push((event, change, seen, projection));
             }
         }
         if self.pending.is_some() {

@@ -1,11 +1,12 @@
 //! What a client may read of a table, or hear of a channel, tied to its claims and to what the rules read of other tables.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value as Json};
 
 use super::chosen::{NotChosen, Set};
 use super::node::Node;
+use super::policy::{Judge, as_role};
 use crate::auth::rules::{TableRule, of_tenant};
 use crate::auth::{Auth, Identity, Standing};
 use crate::event::{Position, Table, TableName};
@@ -13,7 +14,7 @@ use crate::filter::{Binding, Chosen, Dialect, Filter, Predicate, Selection};
 use crate::hub::Run;
 use crate::ingest::Guard;
 use crate::protocol::{Code, Problem};
-use crate::store::StoreError;
+use crate::store::{AsRole, StoreError};
 
 /// What decides about a subscription, for as long as it holds.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Rights {
     /// The columns that may be read; `None`: all.
     pub(super) columns: Option<Arc<[usize]>>,
     pub(super) sets: Vec<Arc<Set>>,
+    /// Says which of those rows are seen, where the database's own policies do.
+    pub(super) judge: Option<Arc<Judge>>,
 }
 
 /// A rule's filter with what it is bound to.
@@ -71,6 +74,12 @@ impl From<NotChosen> for NoRights {
 }
 
 impl Rights {
+    /// Those of who may read everything: all of them have the same ones.
+    pub(super) fn everything() -> Arc<Self> {
+        static EVERYTHING: LazyLock<Arc<Rights>> = LazyLock::new(Arc::default);
+        EVERYTHING.clone()
+    }
+
     /// Whether a transaction changes what they depend on.
     pub(super) fn end_with(&self, run: Run<'_>) -> bool {
         let last = run.events[run.events.len() - 1].position;
@@ -99,7 +108,7 @@ impl Rights {
 }
 
 impl Allowed {
-    fn bind(&self, table: &Table, dialect: Dialect) -> Result<Predicate, Problem> {
+    pub(super) fn bind(&self, table: &Table, dialect: Dialect) -> Result<Predicate, Problem> {
         let claims = &self.claims.claims;
         let binding = Binding { table, dialect, claims, readable: None, chosen: &self.chosen };
         let rule = self.filter.bind_with(binding).map_err(|error| undecided(&table.name, &error.to_string()))?;
@@ -118,7 +127,7 @@ impl Allowed {
 }
 
 /// A rule that does not fit its table is its operator's to mend.
-fn undecided(table: &TableName, why: &str) -> Problem {
+pub(super) fn undecided(table: &TableName, why: &str) -> Problem {
     tracing::error!(%table, "a rule cannot be decided: {why}");
     Problem::new(Code::Internal, "a rule of this table cannot be decided")
         .hint("tell who runs this server: its log says why")
@@ -153,16 +162,57 @@ pub(super) async fn to_read(
     at: Option<Position>,
 ) -> Result<Arc<Rights>, NoRights> {
     known(identity)?;
-    let Some(auth) = rules(node, identity) else { return Ok(Arc::default()) };
+    let Some(auth) = rules(node, identity) else { return Ok(Rights::everything()) };
     let rule = readable(node, auth, identity, asked, table)?;
     let filter = rule.read.as_ref().ok_or_else(|| hidden(asked))?;
-    let sets = sets(node, filter, &identity.claims, at).await?;
+    let mut sets = sets(node, filter, &identity.claims, at).await?;
     let chosen = sets.iter().map(|set| set.chosen()).collect();
-    Ok(Arc::new(Rights {
-        filter: Some(allowed(auth, rule, filter, identity, table, chosen)?),
-        columns: columns(rule, table)?,
-        sets,
-    }))
+    let filter = Some(allowed(auth, rule, filter, identity, table, chosen)?);
+    let columns = columns(rule, table)?;
+    let mut judge = None;
+    if let Some(role) = role(auth, rule, identity, asked, &columns)? {
+        for selection in read_by_policies(node, rule, &identity.claims).await? {
+            sets.push(node.judges.watch(node, selection, at).await?);
+        }
+        judge = Some(node.judges.find(node, table, role).await.map_err(|error| unasked(table, error))?);
+    }
+    Ok(Arc::new(Rights { filter, columns, sets, judge }))
+}
+
+/// As whom the database is asked; nobody's rule says that where its policies do not decide.
+fn role(
+    auth: &Auth,
+    rule: &TableRule,
+    identity: &Identity,
+    asked: &TableName,
+    columns: &Option<Arc<[usize]>>,
+) -> Result<Option<AsRole>, Problem> {
+    let Some(policies) = &rule.policies else { return Ok(None) };
+    let role = as_role(policies, auth.rules.role_claim(), identity, columns.clone());
+    role.map(Some).ok_or_else(|| hidden(asked))
+}
+
+/// What policies read of other tables, as far as it concerns a client.
+async fn read_by_policies(
+    node: &Node,
+    rule: &TableRule,
+    claims: &Map<String, Json>,
+) -> Result<Vec<Arc<Selection>>, Problem> {
+    let mut found = Vec::new();
+    for select in rule.policies.iter().flat_map(|policies| &policies.reads) {
+        let table = read_table(node, select.table()).await?;
+        let bound = select.bind_rows(&table, node.database.store.dialect(), claims);
+        found.push(Arc::new(bound.map_err(|error| undecided(select.table(), &error.to_string()))?));
+    }
+    Ok(found)
+}
+
+/// Policies that cannot be asked are the operator's to mend.
+fn unasked(table: &Table, error: StoreError) -> Problem {
+    match error {
+        StoreError::Refused(why) => undecided(&table.name, &why),
+        error => super::store_problem(error),
+    }
 }
 
 /// What a client may read of a table, for a question to the database: what the rule reads of other tables is the database's to find.
@@ -171,16 +221,18 @@ pub(super) async fn to_ask(
     identity: &Arc<Identity>,
     asked: &TableName,
     table: &Arc<Table>,
-) -> Result<Rights, Problem> {
+) -> Result<(Rights, Option<Arc<AsRole>>), Problem> {
     known(identity)?;
-    let Some(auth) = rules(node, identity) else { return Ok(Rights::default()) };
+    let Some(auth) = rules(node, identity) else { return Ok((Rights::default(), None)) };
     let rule = readable(node, auth, identity, asked, table)?;
     let filter = rule.read.as_ref().ok_or_else(|| hidden(asked))?;
     let nothing: Arc<[Json]> = Arc::new([]);
     let selections = selections(node, filter, &identity.claims).await?;
     let chosen = selections.into_iter().map(|selection| Chosen { selection, values: nothing.clone() }).collect();
     let filter = Some(allowed(auth, rule, filter, identity, table, chosen)?);
-    Ok(Rights { filter, columns: columns(rule, table)?, sets: Vec::new() })
+    let columns = columns(rule, table)?;
+    let role = role(auth, rule, identity, asked, &columns)?.map(Arc::new);
+    Ok((Rights { filter, columns, ..Rights::default() }, role))
 }
 
 /// Which rows a client may insert into a table; `None`: every one.
@@ -224,6 +276,8 @@ pub struct Question {
     pub predicate: Option<Arc<Predicate>>,
     /// The columns that may be named; `None`: all.
     pub readable: Option<Arc<[usize]>>,
+    /// As whom the database is asked; `None`: as the gateway.
+    pub role: Option<Arc<AsRole>>,
 }
 
 /// What a client asks of a table, joined to what it may read.
@@ -238,7 +292,7 @@ pub async fn question(
         StoreError::UnknownTable(_) if rules(node, identity).is_some() => hidden(name),
         error => super::store_problem(error),
     })?;
-    let rights = to_ask(node, identity, name, &table).await?;
+    let (rights, role) = to_ask(node, identity, name, &table).await?;
     let dialect = node.database.store.dialect();
     let rule = rights.predicate(&table, dialect)?;
     let readable = rights.columns;
@@ -250,7 +304,7 @@ pub async fn question(
         (Some(rule), Some(asked)) => Some(rule.and(asked)),
         (one, None) | (None, one) => one,
     };
-    Ok(Question { table, predicate: predicate.map(Arc::new), readable })
+    Ok(Question { table, predicate: predicate.map(Arc::new), readable, role })
 }
 
 /// The columns of a table that a client may read; `None` where it may read none of its rows.
@@ -292,7 +346,7 @@ pub(super) fn allowed(
 }
 
 /// The columns that a rule lets be read. The key's are among them: every change names its row by them.
-fn columns(rule: &TableRule, table: &Table) -> Result<Option<Arc<[usize]>>, Problem> {
+pub(super) fn columns(rule: &TableRule, table: &Table) -> Result<Option<Arc<[usize]>>, Problem> {
     let Some(names) = &rule.columns else { return Ok(None) };
     let find = |name: &String| {
         table
@@ -309,6 +363,15 @@ fn columns(rule: &TableRule, table: &Table) -> Result<Option<Arc<[usize]>>, Prob
     }
 }
 
+/// A table that decides about another one.
+async fn read_table(node: &Node, name: &TableName) -> Result<Arc<Table>, Problem> {
+    let table = node.database.store.table(name).await.map_err(super::store_problem);
+    table.map_err(|problem| match problem.code {
+        Code::UnknownTable => undecided(name, "there is no such table"),
+        _ => problem,
+    })
+}
+
 /// What a filter reads of other tables, tied to them and to the claims.
 pub(super) async fn selections(
     node: &Node,
@@ -317,11 +380,7 @@ pub(super) async fn selections(
 ) -> Result<Vec<Arc<Selection>>, Problem> {
     let mut found = Vec::new();
     for select in filter.selects() {
-        let table = node.database.store.table(select.table()).await.map_err(super::store_problem);
-        let table = table.map_err(|problem| match problem.code {
-            Code::UnknownTable => undecided(select.table(), "there is no such table"),
-            _ => problem,
-        })?;
+        let table = read_table(node, select.table()).await?;
         let bound = select.bind(&table, node.database.store.dialect(), claims);
         found.push(Arc::new(bound.map_err(|error| undecided(select.table(), &error.to_string()))?));
     }

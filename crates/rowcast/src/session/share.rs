@@ -20,7 +20,7 @@ use super::snapshot::Begun;
 use crate::event::{Mark, Position, Row, Table};
 use crate::filter::Predicate;
 use crate::protocol::encode::{self, Projection};
-use crate::store::{OrderBy, Select, Snapshot, StoreError};
+use crate::store::{AsRole, OrderBy, Select, Snapshot, StoreError};
 
 /// Rows are handed out in pieces of about this size, one frame each.
 const PIECE_BYTES: usize = 64 << 10;
@@ -51,6 +51,7 @@ struct Key {
     filter: Option<Arc<Predicate>>,
     order_by: Vec<OrderBy>,
     limit: Option<u64>,
+    role: Option<Arc<AsRole>>,
 }
 
 /// Which snapshot will do.
@@ -159,6 +160,7 @@ impl Reader {
             filter: select.filter.clone(),
             order_by: select.order_by.clone(),
             limit: select.limit,
+            role: select.role.clone(),
         };
         let mut shots = node.sharing.shots.lock();
         let head = node.log.head();

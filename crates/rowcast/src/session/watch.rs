@@ -7,7 +7,8 @@ use futures_util::FutureExt;
 
 use super::follow::{Start, Step, Wish};
 use super::permit::{Permit, ask, ask_again};
-use super::{Phase, Session, Subscription, TAKE_BYTES, here};
+use super::phase::{Phase, Subscription};
+use super::{Session, TAKE_BYTES, here};
 use crate::hub::{Listener, SubscriptionKey};
 use crate::presence::{Key, Watch};
 use crate::protocol::deliver::Deliver;

@@ -57,18 +57,27 @@ impl Described {
     }
 }
 
-/// Every table that can be followed, by its name in lower case.
+/// Tables, by their names in lower case.
 pub(crate) type Catalog = BTreeMap<String, Arc<Described>>;
 
-/// Reads the catalog as the connection's transaction sees it.
+/// Every table that can be followed, as the connection's transaction sees it.
 pub(crate) fn read(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Result<Catalog> {
+    tables(connection, |name| settings.wants(name))
+}
+
+/// The same with the program's own tables.
+pub(crate) fn read_all(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Result<Catalog> {
+    tables(connection, |name| settings.knows(name))
+}
+
+fn tables(connection: &Connection, is_wanted: impl Fn(&str) -> bool) -> rusqlite::Result<Catalog> {
     let mut catalog = Catalog::new();
     let mut tables =
         connection.prepare_cached("SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")?;
     let mut rows = tables.query([])?;
     while let Some(row) = rows.next()? {
         let (name, without_rowid): (String, bool) = (row.get(0)?, row.get(1)?);
-        if !is_internal(&name) && settings.wants(&name) {
+        if !is_internal(&name) && is_wanted(&name) {
             let described = describe(connection, &name, without_rowid)?;
             catalog.insert(name.to_ascii_lowercase(), Arc::new(described));
         }

@@ -12,6 +12,7 @@ mod refused;
 mod select;
 mod series;
 mod value;
+mod write;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ use self::own::Own;
 use self::pool::{Pool, within};
 use super::{
     Conflict, DeadLetter, DeadLetters, Delivery, History, Insert, Inserted, NewDeadLetter, Progress, Select, Series,
-    SeriesQuery, Snapshot, Store, StoreError, TableSpec,
+    SeriesQuery, Snapshot, Store, StoreError, TableSpec, Write, Written,
 };
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
@@ -128,7 +129,7 @@ impl Server {
         let mut lent = self.pool.for_a_moment().await?;
         let mut tables = within(catalog::describe(&mut lent)).await?;
         lent.back();
-        tables.retain(|described| self.settings.wants(&described.table.name));
+        tables.retain(|described| self.settings.knows(&described.table.name));
         let tables: Arc<[Arc<Described>]> = tables.into();
         *self.known.lock() = Some(Known { since, tables: tables.clone() });
         Ok(tables)
@@ -199,6 +200,10 @@ impl Store for MysqlStore {
 
     async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError> {
         insert::insert(&self.server, insert).await
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<Written, StoreError> {
+        write::write(&self.server, writes).await
     }
 
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {

@@ -7,10 +7,12 @@ mod insert;
 mod letters;
 mod literal;
 mod moment;
+mod policies;
 mod pool;
 mod refused;
 mod select;
 mod series;
+mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,8 +23,8 @@ use parking_lot::Mutex;
 
 use self::pool::Pool;
 use super::{
-    DeadLetter, DeadLetters, History, Insert, Inserted, Progress, Select, Series, SeriesGroup, SeriesQuery, Snapshot,
-    Store, StoreError, TableSpec,
+    AsRole, DeadLetter, DeadLetters, History, Insert, Inserted, Policies, Progress, Select, Series, SeriesGroup,
+    SeriesQuery, Sight, Snapshot, Store, StoreError, TableSpec, Write, Written,
 };
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
@@ -77,7 +79,7 @@ impl Server {
     async fn tables(&self) -> Result<Vec<Arc<Described>>, StoreError> {
         let client = self.pool.shared().await?;
         let mut tables = self.pool.answer(&client, catalog::tables(&client, &self.types)).await?;
-        tables.retain(|described| self.settings.wants(&described.table.name));
+        tables.retain(|described| self.settings.knows(&described.table.name));
         let now = Instant::now();
         let mut known = self.known.lock();
         known.clear();
@@ -93,7 +95,7 @@ impl Server {
         }
         let client = self.pool.shared().await?;
         let found = self.pool.answer(&client, catalog::find(&client, &self.types, name)).await?;
-        let wanted = found.filter(|described| self.settings.wants(&described.table.name));
+        let wanted = found.filter(|described| self.settings.knows(&described.table.name));
         let described = wanted.ok_or_else(|| StoreError::UnknownTable(name.clone()))?;
         let mut known = self.known.lock();
         if known.len() >= NAMES_MAX {
@@ -142,8 +144,20 @@ impl Store for PostgresStore {
         insert::insert(&self.server, insert).await
     }
 
+    async fn write(&self, writes: Vec<Write>) -> Result<Written, StoreError> {
+        write::write(&self.server, writes).await
+    }
+
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {
         series::series(&self.server, query).await
+    }
+
+    async fn policies(&self, table: &Table, role: &AsRole) -> Result<Policies, StoreError> {
+        self.server.policies(table, role).await
+    }
+
+    async fn sees(&self, sight: &Sight) -> Result<Option<Vec<bool>>, StoreError> {
+        self.server.sees(sight).await
     }
 
     async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {

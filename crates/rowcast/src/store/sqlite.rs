@@ -8,6 +8,7 @@ mod pool;
 mod select;
 mod series;
 mod statement;
+mod write;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use self::insert::{Job, Reply};
 use self::pool::Pool;
 use super::{
     DeadLetter, DeadLetters, History, Insert, Inserted, Progress, Select, Series, SeriesQuery, Snapshot, Store,
-    StoreError, TableSpec,
+    StoreError, TableSpec, Write, Written,
 };
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
@@ -53,7 +54,7 @@ impl SqliteStore {
         Ok(Self { pool: Arc::new(Pool::new(file, settings)), jobs })
     }
 
-    async fn write<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let ended = || StoreError::Unavailable("the thread that writes to the SQLite database has ended".to_owned());
         self.jobs.send(job(reply)).await.map_err(|_| ended())?;
@@ -139,7 +140,12 @@ impl Store for SqliteStore {
     }
 
     async fn insert(&self, insert: Insert) -> Result<Inserted, StoreError> {
-        self.write(|reply| Job::Insert(insert, reply)).await
+        self.ask(|reply| Job::Insert(insert, reply)).await
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<Written, StoreError> {
+        crate::store::write::check(&writes)?;
+        self.ask(|reply| Job::Write(writes, reply)).await
     }
 
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {
@@ -147,7 +153,7 @@ impl Store for SqliteStore {
     }
 
     async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
-        let made = self.write(|reply| Job::Create(tables.to_vec(), reply)).await?;
+        let made = self.ask(|reply| Job::Create(tables.to_vec(), reply)).await?;
         if !made.is_empty() {
             self.captured().await?;
         }
@@ -168,6 +174,6 @@ impl Store for SqliteStore {
     }
 
     async fn bury(&self, ids: &[u64]) -> Result<u64, StoreError> {
-        self.write(|reply| Job::Bury(ids.to_vec(), reply)).await
+        self.ask(|reply| Job::Bury(ids.to_vec(), reply)).await
     }
 }

@@ -57,10 +57,9 @@ struct Revoke {
 /// `POST /v1/admin/revoke`
 pub(super) async fn revoke(State(doors): State<Doors>, body: Result<Bytes, BytesRejection>) -> Answer {
     let Revoke { user, tenant, key, before } = read(body, "{\"user\": \"…\"}")?;
-    let Some(auth) = &doors.node.auth else {
-        let problem = Problem::new(Code::NotFound, "nobody shows a token here, so that there is none to take back");
-        return Err(problem.hint("configure [auth]").into());
-    };
+    if doors.node.auth.is_none() {
+        return Err(no_tokens().into());
+    }
     let now = Revocation::until(SystemTime::now());
     let before = before.unwrap_or(now.before);
     if before > now.before {
@@ -68,15 +67,25 @@ pub(super) async fn revoke(State(doors): State<Doors>, body: Result<Bytes, Bytes
             Problem::new(Code::BadMessage, "`before` lies in the future: nobody could log in again until then");
         return Err(problem.hint("leave it out for now").into());
     }
+    let closed = take_back(&doors, Revocation { user, tenant, key, before }).await?;
+    Ok(Json(json!({ "closed": closed, "before": before })).into_response())
+}
+
+/// Takes tokens back, and puts those out who are connected with them. Returns how many.
+pub(super) async fn take_back(doors: &Doors, revocation: Revocation) -> Result<usize, Problem> {
+    let auth = doors.node.auth.as_ref().ok_or_else(no_tokens)?;
     // Those who go at once count as well.
     let connected = doors.node.sessions();
-    let revocation = Revocation { user, tenant, key, before };
     auth.tokens.revoke(revocation).await.map_err(|error| {
         Problem::new(Code::Unavailable, format!("the revocation cannot be written down: {error}"))
             .hint("look at the disk and at the rights of `auth.revocations`, and revoke again")
     })?;
-    let closed = doors.node.disconnect_untrusted(connected);
-    Ok(Json(json!({ "closed": closed, "before": before })).into_response())
+    Ok(doors.node.disconnect_untrusted(connected))
+}
+
+fn no_tokens() -> Problem {
+    Problem::new(Code::NotFound, "nobody shows a token here, so that there is none to take back")
+        .hint("configure [auth]")
 }
 
 fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, example: &str) -> Result<T, Problem> {

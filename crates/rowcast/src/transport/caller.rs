@@ -19,14 +19,14 @@ use axum::response::{IntoResponse, Response};
 use self::entrance::Entrance;
 use self::token::Found;
 use super::reply::Refusal;
-use super::{Doors, influx};
-use crate::auth::{Identity, tenant_of_host};
+use super::{Doors, influx, login};
+use crate::auth::{Identity, Rejected, tenant_of_host};
 use crate::protocol::{Code, Problem};
 use crate::session::{self, access::may_administer};
 
-/// Who sends a request, as far as its token says.
+/// Who sends a request, as far as its token says. Where nobody has asked for one, it is unknown.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(pub(super) Arc<Identity>);
+pub struct Caller(pub Arc<Identity>);
 
 impl Caller {
     /// As it was found when the request came in. One that nobody has looked for is unknown.
@@ -52,31 +52,48 @@ struct Refused {
     problem: Problem,
     /// RFC 6750, section 3.1; `None` where there was no token at all.
     error: Option<&'static str>,
+    /// Whether it is for the cookie alone, which will never be good again.
+    of_cookie: bool,
+}
+
+impl Refused {
+    fn new(problem: Problem, error: Option<&'static str>) -> Self {
+        Self { problem, error, of_cookie: false }
+    }
 }
 
 /// Finds out who sends a request, and lets in who may come.
-pub(super) async fn find(State(doors): State<Doors>, mut request: Request, next: Next) -> Response {
+pub(super) async fn find(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+    let entrance = Entrance::of(&doors, &request);
+    find_at(entrance, &doors, request, next).await
+}
+
+/// The same for paths that are not ours: each needs a token in a header or a cookie.
+pub(super) async fn find_plain(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+    find_at(Entrance::Plain, &doors, request, next).await
+}
+
+async fn find_at(entrance: Entrance, doors: &Doors, mut request: Request, next: Next) -> Response {
     let Some(auth) = &doors.node.auth else {
         request.extensions_mut().insert(Caller(Identity::trusted()));
         return next.run(request).await;
     };
     let (mut parts, body) = request.into_parts();
-    let entrance = Entrance::of(&doors, &parts);
     let caller = match entrance {
         Entrance::Open => Identity::unknown(),
-        _ => match identify(&doors, entrance, &mut parts).await {
+        _ => match identify(doors, entrance, &mut parts).await {
             Ok(Some(identity)) => identity,
             Ok(None) if auth.settings.anonymous => Identity::anonymous(),
             Ok(None) if entrance.may_tell_later() => Identity::unknown(),
-            Ok(None) => return refuse(entrance, &parts, nobody()),
-            Err(refused) => return refuse(entrance, &parts, refused),
+            Ok(None) => return refuse(entrance, doors, &parts, nobody()),
+            Err(refused) => return refuse(entrance, doors, &parts, refused),
         },
     };
     let caller = match entrance {
         Entrance::Open => caller,
-        _ => match at_host(&doors, caller, &parts) {
+        _ => match at_host(doors, caller, &parts) {
             Ok(caller) => caller,
-            Err(refused) => return refuse(entrance, &parts, refused),
+            Err(refused) => return refuse(entrance, doors, &parts, refused),
         },
     };
     parts.extensions.insert(Caller(caller));
@@ -128,8 +145,7 @@ pub(super) async fn administrators(State(doors): State<Doors>, request: Request,
 async fn identify(doors: &Doors, entrance: Entrance, parts: &mut Parts) -> Result<Option<Arc<Identity>>, Refused> {
     let Some(auth) = &doors.node.auth else { return Ok(Some(Identity::trusted())) };
     let found = token::take(parts, entrance, &auth.settings);
-    let Some(Found { token, by_cookie }) =
-        found.map_err(|problem| Refused { problem, error: Some("invalid_request") })?
+    let Some(Found { token, by_cookie }) = found.map_err(|problem| Refused::new(problem, Some("invalid_request")))?
     else {
         return Ok(None);
     };
@@ -137,11 +153,20 @@ async fn identify(doors: &Doors, entrance: Entrance, parts: &mut Parts) -> Resul
         let message = "a request with the cookie has to come from a page of this host, and say so with its Origin";
         let problem = Problem::new(Code::OriginNotAllowed, message);
         let problem = problem.hint("programs send their token as `Authorization: Bearer …`");
-        return Err(Refused { problem, error: None });
+        return Err(Refused::new(problem, None));
     }
     match auth.tokens.verify(&token, SystemTime::now()).await {
         Ok(identity) => Ok(Some(identity)),
-        Err(rejected) => Err(Refused { problem: session::refused(&rejected), error: Some("invalid_token") }),
+        Err(rejected) => {
+            let for_good = match rejected {
+                Rejected::Expired | Rejected::Revoked => true,
+                // A key set that could not be fetched may come.
+                Rejected::Invalid => auth.tokens.have_fixed_keys(),
+                Rejected::Early => false,
+            };
+            let refused = Refused::new(session::refused(&rejected), Some("invalid_token"));
+            Err(Refused { of_cookie: by_cookie && for_good, ..refused })
+        }
     }
 }
 
@@ -153,7 +178,7 @@ fn at_host(doors: &Doors, caller: Arc<Identity>, parts: &Parts) -> Result<Arc<Id
     let header = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     // HTTP/2 has the host in the URI instead.
     let host = header.or_else(|| parts.uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
-    let wrong = |message: &str, error| Refused { problem: Problem::new(Code::Unauthenticated, message), error };
+    let wrong = |message: &str, error| Refused::new(Problem::new(Code::Unauthenticated, message), error);
     let Some(tenant) = tenant_of_host(pattern, host) else {
         return Err(wrong("this host is no tenant's", None));
     };
@@ -162,12 +187,12 @@ fn at_host(doors: &Doors, caller: Arc<Identity>, parts: &Parts) -> Result<Arc<Id
 
 fn nobody() -> Refused {
     let problem = Problem::new(Code::Unauthenticated, "the request has no token");
-    Refused { problem: problem.hint("send it as `Authorization: Bearer …`"), error: None }
+    Refused::new(problem.hint("send it as `Authorization: Bearer …`"), None)
 }
 
 /// In the door's own words.
-fn refuse(entrance: Entrance, parts: &Parts, refused: Refused) -> Response {
-    let Refused { problem, error } = refused;
+fn refuse(entrance: Entrance, doors: &Doors, parts: &Parts, refused: Refused) -> Response {
+    let Refused { problem, error, of_cookie } = refused;
     let is_unauthenticated = problem.code == Code::Unauthenticated;
     let mut response = match entrance {
         Entrance::Influx => influx::refuse(parts.uri.path(), &problem),
@@ -180,6 +205,10 @@ fn refuse(entrance: Entrance, parts: &Parts, refused: Refused) -> Response {
             None => r#"Bearer realm="rowcast""#,
         };
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    // Its page cannot remove it, and would be shut out even from what is open to everybody.
+    if of_cookie && let Ok(cookie) = login::no_cookie(doors, &parts.headers, &parts.uri) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
 }

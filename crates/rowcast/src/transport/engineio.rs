@@ -323,10 +323,14 @@ fn begin(engine: &Arc<Engine>, transport: Transport, query: &Query, parts: &mut 
         }
         Some(upgrade) => {
             let serve = engine.serve.clone();
-            upgrade.run_with(engine.socket, async move |mut socket| {
-                // Written before anything else; when that fails, the session finds out by itself.
-                let _ = socket.send(&mut vec![frame::text(packet.as_bytes())]).await;
-                serve(peer.carried_by(socket)).await;
+            upgrade.run_with(engine.socket, move |socket| {
+                let mut socket = Box::new(socket);
+                async move {
+                    // Written before anything else; when that fails, the session finds out by itself. In a box, as it is soon done.
+                    let mut first = vec![frame::text(packet.as_bytes())];
+                    let _ = Box::pin(socket.send(&mut first)).await;
+                    serve(peer.carried_by(socket)).await;
+                }
             })
         }
     };

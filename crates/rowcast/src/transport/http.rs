@@ -78,7 +78,7 @@ pub(super) async fn rows(
 ) -> Answer {
     let (node, Query(query)) = (&doors.node, query?);
     let asked = question(node, &identity, &table_name(name)?, query.filter.as_deref()).await?;
-    let Question { table, predicate, readable } = asked;
+    let Question { table, predicate, readable, role } = asked;
     let readable = readable.as_deref();
     let rows_max = node.limits.rows_max;
     if query.limit.is_some_and(|limit| limit > rows_max) {
@@ -92,6 +92,7 @@ pub(super) async fn rows(
         order_by: query.order_by.map_or(Ok(Vec::new()), |text| parse_order(&text, &table, readable))?,
         limit: Some(query.limit.unwrap_or(ROWS)),
         offset: query.offset,
+        role,
         table: table.clone(),
     };
     payer.may_read_rows()?;
@@ -154,7 +155,7 @@ pub(super) async fn series(
 }
 
 fn series_query(asked: Question, wish: SeriesWish) -> Result<SeriesQuery, Problem> {
-    let Question { table, predicate, readable } = asked;
+    let Question { table, predicate, readable, role } = asked;
     let find = |name: &str| find_column(name.trim(), &table, readable.as_deref());
     if !(1..=BUCKETS_MAX).contains(&wish.buckets) {
         return Err(Problem::new(Code::BadMessage, format!("`buckets` is 1 to {BUCKETS_MAX}")));
@@ -170,6 +171,7 @@ fn series_query(asked: Question, wish: SeriesWish) -> Result<SeriesQuery, Proble
         group_by: wish.group_by.as_deref().filter(|name| !name.is_empty()).map(find).transpose()?,
         groups_max: GROUPS_MAX,
         filter: predicate,
+        role,
         from: wish.from,
         to: wish.to,
         buckets: wish.buckets,

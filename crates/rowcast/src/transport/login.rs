@@ -1,6 +1,7 @@
 //! Who asks, and the cookie by which a browser is known without its page having the token.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Bytes;
@@ -10,9 +11,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
-use serde_json::{Value as JsonValue, json};
+use serde_json::{Map, Value as JsonValue, json};
 
 use super::caller::{Caller, bearer, is_foreign_page};
+use super::own::{foreign, is_json, no_json};
 use super::reply::Refusal;
 use super::{Doors, origin};
 use crate::auth::{Identity, NotLoggedIn, Standing};
@@ -24,11 +26,11 @@ const COOKIE_BYTES_MAX: usize = 3_900;
 type Answer = Result<Response, Refusal>;
 
 /// `GET /v1/whoami`
-pub(super) async fn whoami(Caller(identity): Caller) -> Json<JsonValue> {
-    Json(describe(&identity))
+pub(super) async fn whoami(State(doors): State<Doors>, Caller(identity): Caller) -> Json<JsonValue> {
+    Json(describe(&doors, &identity))
 }
 
-fn describe(identity: &Identity) -> JsonValue {
+fn describe(doors: &Doors, identity: &Identity) -> JsonValue {
     let standing = match identity.standing {
         Standing::Trusted => "trusted",
         Standing::Anonymous => "anonymous",
@@ -38,7 +40,12 @@ fn describe(identity: &Identity) -> JsonValue {
     let tenant = Some(&*identity.tenant).filter(|tenant| !tenant.is_empty());
     let expires = identity.expires.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let expires_ms = expires.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    json!({ "standing": standing, "user": identity.user.as_deref(), "tenant": tenant, "expires_ms": expires_ms })
+    let user = identity.user.as_deref();
+    let mut who = json!({ "standing": standing, "user": user, "tenant": tenant, "expires_ms": expires_ms });
+    if let Some(claims) = doors.node.auth.as_ref().and_then(|auth| auth.seal.of(identity)) {
+        who["claims"] = claims.into();
+    }
+    who
 }
 
 #[derive(Deserialize)]
@@ -60,16 +67,13 @@ pub(super) async fn log_in(
     if is_foreign_page(&doors, &headers, &uri) {
         return Err(foreign().into());
     }
-    let auth = doors.node.auth.as_ref().filter(|auth| !auth.users.is_empty());
-    let (Some(auth), Some(issuer)) = (auth, auth.and_then(|auth| auth.issuer.as_ref())) else {
+    let auth = doors.node.auth.as_ref().filter(|auth| !auth.users.is_empty() && auth.issuer.is_some());
+    let Some(auth) = auth else {
         let problem = Problem::new(Code::NotFound, "nobody logs in here with a password");
         return Err(problem.hint("docs/security.md tells how users are configured").into());
     };
-    // What a form of another page can send is not JSON.
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
-        let problem = Problem::new(Code::UnsupportedMediaType, "a log-in is JSON");
-        return Err(problem.hint("send Content-Type: application/json").into());
+    if !is_json(&headers) {
+        return Err(no_json().into());
     }
     let body = body.map_err(|rejection| Problem::new(Code::TooLarge, rejection.body_text()))?;
     // serde's own sentence could show what was sent.
@@ -78,15 +82,30 @@ pub(super) async fn log_in(
     })?;
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(ConnectInfo(address))| address.ip());
     let claims = auth.users.log_in(&user, &password, from).await.map_err(|no| not_logged_in(&no))?;
-    let token = issuer.issue(claims, SystemTime::now()).map_err(|error| {
+    let (token, identity) = issue(&doors, claims, SystemTime::now()).await?;
+    with_cookie(&doors, &token, &identity, &headers, &uri)
+}
+
+/// A token that says this, and who is known by it.
+pub(super) async fn issue(
+    doors: &Doors,
+    claims: Map<String, JsonValue>,
+    now: SystemTime,
+) -> Result<(String, Arc<Identity>), Problem> {
+    let auth = doors.node.auth.as_ref();
+    let (Some(auth), Some(issuer)) = (auth, auth.and_then(|auth| auth.issuer.as_ref())) else {
+        let problem = Problem::new(Code::NotFound, "no tokens are made here");
+        return Err(problem.hint("configure a key that signs: `auth.secret`"));
+    };
+    let token = issuer.issue(claims, now).map_err(|error| {
         tracing::error!("a token cannot be made: {error}");
         Problem::new(Code::Internal, "a token cannot be made").hint("tell who runs this server: its log says why")
     })?;
-    let identity = auth.tokens.verify(&token, SystemTime::now()).await.map_err(|rejected| {
-        tracing::error!("a token that was made here is not accepted here ({rejected}): `issuer`, `audience` and claims of [auth] do not fit");
+    let identity = auth.tokens.verify(&token, now).await.map_err(|rejected| {
+        tracing::error!("a token that was made here is not accepted here ({rejected}): `issuer`, `audience`, `life_max` and claims of [auth] do not fit");
         Problem::new(Code::Internal, "the log-in is not set up").hint("tell who runs this server: its log says why")
     })?;
-    with_cookie(&doors, &token, &identity, &headers, &uri)
+    Ok((token, identity))
 }
 
 fn not_logged_in(no: &NotLoggedIn) -> Problem {
@@ -112,40 +131,50 @@ pub(super) async fn begin(
 
 /// `DELETE /v1/session`: the cookie is forgotten.
 pub(super) async fn end(State(doors): State<Doors>, uri: Uri, headers: HeaderMap) -> Answer {
-    let name = cookie_name(&doors)?;
     if is_foreign_page(&doors, &headers, &uri) {
         return Err(foreign().into());
     }
-    let cookie = cookie(name, "", 0, &headers, &uri)?;
+    let cookie = no_cookie(&doors, &headers, &uri)?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
 /// Answers who it is, and sets the cookie for as long as the token is good.
 fn with_cookie(doors: &Doors, token: &str, identity: &Identity, headers: &HeaderMap, uri: &Uri) -> Answer {
-    let name = cookie_name(doors)?;
     if is_foreign_page(doors, headers, uri) {
         return Err(foreign().into());
     }
+    let cookie = cookie_of(doors, token, identity, headers, uri)?;
+    Ok(([(header::SET_COOKIE, cookie)], Json(describe(doors, identity))).into_response())
+}
+
+/// The cookie with a token, for as long as that is good.
+pub(super) fn cookie_of(
+    doors: &Doors,
+    token: &str,
+    identity: &Identity,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<HeaderValue, Problem> {
+    let name = cookie_name(doors)?;
     if token.len() > COOKIE_BYTES_MAX {
         let message = format!("the token has {} bytes; browsers keep no cookie of that size", token.len());
-        return Err(Problem::new(Code::TooLarge, message).hint("let it say less, or send it in a header").into());
+        return Err(Problem::new(Code::TooLarge, message).hint("let it say less, or send it in a header"));
     }
     let seconds = match identity.expires {
         Some(at) => at.duration_since(SystemTime::now()).map_or(0, |left| left.as_secs()),
         None => 24 * 60 * 60,
     };
-    let cookie = cookie(name, token, seconds, headers, uri)?;
-    Ok(([(header::SET_COOKIE, cookie)], Json(describe(identity))).into_response())
+    cookie(name, token, seconds, headers, uri)
+}
+
+/// The cookie that takes the place of the other one, and is gone at once.
+pub(super) fn no_cookie(doors: &Doors, headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Problem> {
+    cookie(cookie_name(doors)?, "", 0, headers, uri)
 }
 
 fn cookie_name(doors: &Doors) -> Result<&str, Problem> {
     let name = doors.node.auth.as_ref().and_then(|auth| auth.settings.cookie.as_deref());
     name.ok_or_else(|| Problem::new(Code::NotFound, "this server takes no cookie").hint("configure `auth.cookie`"))
-}
-
-fn foreign() -> Problem {
-    Problem::new(Code::OriginNotAllowed, "only pages of this host, and those that are allowed, may do this")
-        .hint("add the origin to `http.origins` in the configuration")
 }
 
 fn cookie(name: &str, token: &str, seconds: u64, headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Problem> {

@@ -10,7 +10,8 @@ use crate::protocol::encode::{Wire, reply};
 use crate::protocol::{Code, Problem, ServerMessage};
 
 /// A request that is not fulfilled: `{"error":{…}}` with a fitting status.
-pub(super) struct Refusal(pub(super) Problem);
+#[derive(Debug, Clone)]
+pub struct Refusal(pub Problem);
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
@@ -62,6 +63,7 @@ fn status(problem: &Problem) -> StatusCode {
         | Code::UnknownId
         | Code::DuplicateId => StatusCode::BAD_REQUEST,
         Code::UnknownTable | Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Conflict => StatusCode::CONFLICT,
         Code::TableGone => StatusCode::GONE,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -25,6 +25,8 @@ mod to;
 use std::sync::Arc;
 
 use axum::Router;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 pub use self::data::{Arguments, Binary, WrongData};
 pub use self::handler::{Ack, Connecting, Reason, Refused};
@@ -50,11 +52,9 @@ pub(super) fn routes(io: &Io, doors: &Doors) -> Router<Doors> {
     let engine = io.settings().engine.clone();
     engineio::routes(&engine, &doors.node.limits, &doors.origins, move |peer| {
         let (io, node) = (io.clone(), node.upgrade());
-        async move {
-            match node {
-                Some(node) => serve(io, Some(node), peer).await,
-                None => Box::pin(peer.goodbye(1001, "the server stops", None)).await,
-            }
+        match node {
+            Some(node) => serve(io, Some(node), peer),
+            None => peer.goodbye(1001, "the server stops", None).boxed(),
         }
     })
 }
@@ -74,8 +74,8 @@ impl Io {
     }
 }
 
-/// One client, from its first request on.
-async fn serve(io: Io, node: Option<Arc<Node>>, peer: Peer) {
+/// One client, from its first request on. What is idle for hours has no room for how it began.
+fn serve(io: Io, node: Option<Arc<Node>>, peer: Peer) -> BoxFuture<'static, ()> {
     let handshake = peer.handshake().clone();
     let wire = Wire::SocketIo { offsets: io.0.recovers(&handshake) };
     let remote = handshake.remote().map_or_else(|| "unknown".to_owned(), |address| address.to_string());
@@ -84,9 +84,8 @@ async fn serve(io: Io, node: Option<Arc<Node>>, peer: Peer) {
         Some(Arrival(Ok(identity))) => identity.clone(),
         Some(Arrival(Err(_))) | None => Identity::unknown(),
     };
-    // In boxes: what is idle for hours has no room for how it began.
     match node.map(|node| Session::open(node, wire, "socket.io", remote, identity)).transpose() {
-        Ok(session) => Box::pin(Connection::new(io.0, handshake, session).run(peer)).await,
-        Err(_) => Box::pin(peer.goodbye(1013, "too many connections", None)).await,
+        Ok(session) => Connection::new(io.0, handshake, session).run(peer).boxed(),
+        Err(_) => peer.goodbye(1013, "too many connections", None).boxed(),
     }
 }

@@ -149,7 +149,7 @@ impl Streaming {
     }
 
     /// Carries the stream on a connection that is nobody else's, to its end.
-    pub(super) async fn run(mut self, mut io: Io) {
+    pub(super) async fn run(mut self: Box<Self>, mut io: Io) {
         let stall = self.session.as_ref().map_or(GOODBYE, Session::write_stall);
         if let Some(session) = &mut self.session {
             session.carried_by(io.lane());

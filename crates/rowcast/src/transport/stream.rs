@@ -47,18 +47,38 @@ pub fn is_stream(first: &[u8]) -> bool {
 }
 
 /// Reads a request and answers it, to the stream's end. Its extensions are those that the router's doors expect.
-pub async fn serve(mut stream: TcpStream, router: Router, extensions: Extensions, handshake: Duration) -> Result<()> {
+pub fn serve(
+    stream: TcpStream,
+    router: Router,
+    extensions: Extensions,
+    handshake: Duration,
+) -> impl Future<Output = Result<()>> + Send {
     // In a box: an idle stream has no room for how it began.
-    let head = Box::pin(timeout(handshake, read_head(&mut stream))).await.map_err(|_| ErrorKind::TimedOut)??;
-    let mut io = Io::from(stream);
-    match Box::pin(answer(&mut io, &head, router, extensions, handshake)).await? {
-        Some(streaming) => {
-            drop(head);
+    let beginning = Box::pin(begin(stream, router, extensions, handshake));
+    async move {
+        if let Some((streaming, io)) = beginning.await? {
             streaming.run(io).await;
         }
-        None => io.shut(handshake).await,
+        Ok(())
     }
-    Ok(())
+}
+
+/// Up to the first words; `None` where the answer was no stream.
+async fn begin(
+    mut stream: TcpStream,
+    router: Router,
+    extensions: Extensions,
+    handshake: Duration,
+) -> Result<Option<(Box<Streaming>, Io)>> {
+    let head = timeout(handshake, read_head(&mut stream)).await.map_err(|_| ErrorKind::TimedOut)??;
+    let mut io = Io::from(stream);
+    match answer(&mut io, &head, router, extensions, handshake).await? {
+        Some(streaming) => Ok(Some((streaming, io))),
+        None => {
+            io.shut(handshake).await;
+            Ok(None)
+        }
+    }
 }
 
 /// Answers; a stream has only begun then.

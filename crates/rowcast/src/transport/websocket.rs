@@ -45,20 +45,26 @@ struct Conversation {
 }
 
 impl Conversation {
-    async fn run(mut self) {
-        self.session.greet();
-        self.session.carried_by(self.socket.lane());
-        let end = loop {
-            if let Err(end) = self.turn().await {
-                break end;
+    fn run(self) -> impl Future<Output = ()> + Send {
+        // A block, because an async fn has room twice for what it is given.
+        let mut conversation = self;
+        async move {
+            conversation.session.greet();
+            conversation.session.carried_by(conversation.socket.lane());
+            let end = loop {
+                if let Err(end) = conversation.turn().await {
+                    break end;
+                }
+            };
+            if conversation.socket.is_finished() {
+                conversation.session.depart();
             }
-        };
-        if self.socket.is_finished() {
-            self.session.depart();
-        }
-        if let End::Close(code, Closing { reason, message, retry_ms }) = end {
-            let close = ServerMessage::Close { reason: reason.into(), message, retry_ms };
-            self.socket.goodbye(code, reason, Some(reply(Wire::WebSocket, &close, None))).await;
+            if let End::Close(code, Closing { reason, message, retry_ms }) = end {
+                let close = ServerMessage::Close { reason: reason.into(), message, retry_ms };
+                let last_word = reply(Wire::WebSocket, &close, None);
+                // In a box, so that it takes no room before it is said.
+                Box::pin(conversation.socket.goodbye(code, reason, Some(last_word))).await;
+            }
         }
     }
 

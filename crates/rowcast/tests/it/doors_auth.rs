@@ -4,6 +4,7 @@ mod browser;
 mod expiry;
 mod matrix;
 mod native;
+mod own;
 mod revoke;
 mod routes;
 mod secrets;

@@ -18,7 +18,7 @@ use rowcast::source::sqlite::{SqliteSettings, SqliteSource};
 use rowcast::store::sqlite::SqliteStore;
 use rowcast::store::{
     DeadLetter, DeadLetters, History, Insert, Inserted, Progress, Select, SeriesQuery, Snapshot, Store, StoreError,
-    TableSpec,
+    TableSpec, Write, Written,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -168,6 +168,10 @@ impl Store for Scratch {
         self.batches.lock().push(rows);
         self.stored.send_modify(|n| *n += inserted.count);
         Ok(inserted)
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<Written, StoreError> {
+        self.store.write(writes).await
     }
 
     async fn series(&self, query: SeriesQuery) -> Result<History, StoreError> {

@@ -88,6 +88,10 @@ impl Store for Counted {
         Err(StoreError::Refused("nothing is stored here".into()))
     }
 
+    async fn write(&self, _writes: Vec<rowcast::store::Write>) -> Result<rowcast::store::Written, StoreError> {
+        Err(StoreError::Refused("nothing is stored here".into()))
+    }
+
     async fn series(&self, _query: SeriesQuery) -> Result<History, StoreError> {
         Err(StoreError::Refused("nothing is stored here".into()))
     }

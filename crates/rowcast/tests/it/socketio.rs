@@ -30,6 +30,14 @@ async fn a_table_is_followed_with_answers_and_events() {
     let rows = json!([{ "time": "1", "speed": "9" }]);
     let (answer, _) = client.ask("insert", json!({ "table": "Data", "rows": rows, "ref": "mine" })).await;
     assert_eq!((&answer["type"], &answer["count"], &answer["ref"]), (&json!("inserted"), &json!(1), &json!("mine")));
+    let set = json!({ "table": "Data", "set": { "speed": "10" }, "where": "speed = '9'", "rows": 1, "ref": "mine" });
+    let (answer, _) = client.ask("update", set).await;
+    assert_eq!((&answer["type"], &answer["counts"], &answer["ref"]), (&json!("written"), &json!([1]), &json!("mine")));
+    let (answer, _) = client.ask("delete", json!({ "table": "Data", "where": "speed = '9'" })).await;
+    assert_eq!((&answer["type"], &answer["counts"]), (&json!("written"), &json!([0])));
+    let writes = json!({ "writes": [{ "require": "Data", "where": "speed = '9'" }] });
+    let (answer, _) = client.ask("write", writes).await;
+    assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!("conflict")));
     let (answer, _) = client.ask("publish", json!({ "channel": "room:x", "event": "e", "data": 1 })).await;
     assert_eq!((&answer["type"], answer.get("ref")), (&json!("published"), None));
     let (answer, _) = client.ask("ping", json!({})).await;

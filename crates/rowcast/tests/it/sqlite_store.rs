@@ -12,6 +12,7 @@ use crate::sqlite::Sqlite;
 use crate::store_contract::{
     StoredDatabase, all, chart, insert, int, rows, store_contract, store_on, string, table, take,
 };
+use crate::write_contract::write_contract;
 
 impl StoredDatabase for Sqlite {
     fn store(&self) -> Arc<dyn Store> {
@@ -21,6 +22,7 @@ impl StoredDatabase for Sqlite {
 
 store_contract!(Sqlite::new());
 delivery_contract!(Sqlite::new());
+write_contract!(Sqlite::new());
 
 #[tokio::test]
 async fn every_table_is_read_as_it_is_told() {

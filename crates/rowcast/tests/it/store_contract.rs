@@ -26,7 +26,7 @@ pub(crate) async fn table(store: &dyn Store, name: &str) -> Arc<Table> {
 }
 
 pub(crate) fn all(table: &Arc<Table>) -> Select {
-    Select { table: table.clone(), filter: None, order_by: Vec::new(), limit: None, offset: 0 }
+    Select { table: table.clone(), filter: None, order_by: Vec::new(), limit: None, offset: 0, role: None }
 }
 
 pub(crate) async fn take(mut snapshot: Snapshot) -> Vec<Row> {
@@ -238,6 +238,7 @@ pub(crate) fn chart(table: &Arc<Table>) -> SeriesQuery {
         from: Some(0.0),
         to: Some(40.0),
         buckets: 4,
+        role: None,
         exact: true,
     }
 }

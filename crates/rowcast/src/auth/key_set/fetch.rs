@@ -91,3 +91,19 @@ fn sentence(error: &reqwest::Error) -> String {
     }
     if depth == 0 { "the request failed".into() } else { last.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_life_of_a_set_is_its_max_age() {
+        let life = |text: &str| life(&HeaderMap::from_iter([(CACHE_CONTROL, text.parse().expect("a value"))]));
+        assert_eq!(life("public, max-age=21600, must-revalidate"), Some(Duration::from_secs(21_600)));
+        assert_eq!(life("max-age=0"), Some(Duration::ZERO));
+        for none in ["no-store", "max-age=", "max-age=soon", "max-age=-1", "s-maxage=60"] {
+            assert_eq!(life(none), None, "{none}");
+        }
+        assert_eq!(super::life(&HeaderMap::new()), None);
+    }
+}

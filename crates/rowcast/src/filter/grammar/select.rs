@@ -11,6 +11,19 @@ use super::Grammar;
 use super::refuse::refuse;
 use crate::event::TableName;
 
+/// Reads `table` or `table where …`.
+pub(in crate::filter) fn parse_rows(text: &str) -> Result<Select, FilterError> {
+    let mut grammar = Grammar::read(text, false)?;
+    let start = grammar.tokens.span();
+    let table = grammar.table()?;
+    let filter = if grammar.tokens.eat_word("where") { Some(grammar.or()?) } else { None };
+    if *grammar.tokens.peek() != Token::EOF {
+        return Err(refuse(&grammar.tokens, "WHERE or the end").hint("write `memberships where user_id = claims.sub`"));
+    }
+    let span = start.to(grammar.tokens.last_span());
+    Ok(Select { table, column: Part { name: String::new(), quote: None }, filter, span })
+}
+
 impl Grammar<'_> {
     /// Which of the filter's selects stands here; `None` where none does, or may.
     pub(super) fn select(&mut self) -> Result<Option<usize>, FilterError> {

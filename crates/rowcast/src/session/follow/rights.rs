@@ -16,7 +16,7 @@ use crate::store::StoreError;
 impl Way {
     /// Whether what the rules have read has changed, and what they say of this client has not.
     pub(super) async fn goes_on(&mut self, gap: &Gap) -> bool {
-        let (None, Some(upto)) = (gap.reason, gap.upto) else { return false };
+        let (None, Some(upto), None) = (gap.reason, gap.upto, &self.follow.rights.judge) else { return false };
         let before = (self.follow.rights.clone(), self.follow.bound.clone());
         let known = self.bind_to_catalog(Some(upto)).await.is_ok();
         let same = match (&before.1, &self.follow.bound) {
@@ -32,6 +32,9 @@ impl Way {
 
     /// What may be seen has changed: whether it is only more.
     pub(super) async fn granted(&mut self) -> Option<GapReason> {
+        if self.follow.rights.judge.is_some() {
+            return None;
+        }
         let before = (self.follow.rights.clone(), self.follow.bound.clone()?);
         self.bind_to_catalog(None).await.ok()?;
         let now = self.follow.bound.as_ref()?;
@@ -67,7 +70,10 @@ impl Way {
         }
         let Channel::Table(name) = &self.follow.wish.channel else {
             let sets = on_channel(&self.node, &identity, &self.follow.wish.channel, Act::Subscribe, at).await?;
-            self.follow.rights = Arc::new(Rights { sets, ..Rights::default() });
+            self.follow.rights = match sets.is_empty() {
+                true => Rights::everything(),
+                false => Arc::new(Rights { sets, ..Rights::default() }),
+            };
             return Ok(());
         };
         let table = self.node.database.store.table(name).await.map_err(|error| self.no_table(error, &identity))?;

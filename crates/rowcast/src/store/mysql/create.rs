@@ -68,6 +68,7 @@ pub(super) async fn create(server: &Server, tables: &[TableSpec]) -> Result<Vec<
     Ok(run)
 }
 
+/// Texts are compared byte by byte, as filters compare them and as other databases do: else all emoji would be one in a unique key.
 fn statement(table: &TableSpec, about: &About) -> String {
     let mut parts: Vec<String> = table.columns.iter().map(|column| column_sql(table, column, about)).collect();
     let key = table.primary_key();
@@ -77,7 +78,7 @@ fn statement(table: &TableSpec, about: &About) -> String {
     parts.extend(table.unique.iter().map(|columns| format!("UNIQUE KEY ({})", list(columns))));
     parts.extend(table.index.iter().map(|columns| format!("KEY ({})", list(columns))));
     format!(
-        "CREATE TABLE {} (\n  {}\n) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4",
+        "CREATE TABLE {} (\n  {}\n) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         quote(&table.name.name),
         parts.join(",\n  ")
     )

@@ -19,9 +19,9 @@ use super::{Insert, Inserted, Server, StoreError};
 use crate::mysql::catalog::Described;
 
 /// How long one insert may take, locks of others included.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a transaction is begun again that lost against another one.
-const ATTEMPTS: usize = 4;
+pub(super) const ATTEMPTS: usize = 4;
 
 /// Writes the rows that the database takes.
 pub(super) async fn insert(server: &Arc<Server>, insert: Insert) -> Result<Inserted, StoreError> {

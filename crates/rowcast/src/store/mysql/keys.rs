@@ -27,9 +27,9 @@ pub(super) struct Keys(Mutex<HashMap<TableName, (Instant, Uniques)>>);
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     /// The key's columns.
-    columns: Vec<usize>,
+    pub(super) columns: Vec<usize>,
     /// Whether the others are replaced.
-    update: bool,
+    pub(super) update: bool,
     /// Whether the table has further keys, whose conflicts are no reason to pass a row over.
     alone: bool,
 }

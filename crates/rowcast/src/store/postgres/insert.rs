@@ -1,7 +1,7 @@
 //! Inserts: all rows of an insert in one transaction, with what is remembered of their delivery.
 
 mod delivery;
-mod rows;
+pub(super) mod rows;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use super::refused::refused;
 use super::{Insert, Inserted, Server, StoreError};
 
 /// How long one statement may take, locks of others included.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a transaction is begun again that lost against another one.
-const ATTEMPTS: usize = 4;
+pub(super) const ATTEMPTS: usize = 4;
 /// How long it is waited for to learn whether a commit was done whose answer was lost, and how often it is asked.
 const DOUBT: Duration = Duration::from_secs(10);
 const ASK: Duration = Duration::from_millis(200);
@@ -50,7 +50,7 @@ pub(super) async fn insert(server: &Arc<Server>, insert: Insert) -> Result<Inser
 }
 
 /// Why nothing was written.
-enum Broken {
+pub(super) enum Broken {
     /// It lost against another transaction: at once, it may win.
     Again(StoreError),
     /// What remembers deliveries is not there yet.
@@ -130,16 +130,23 @@ async fn settle(
     error: tokio_postgres::Error,
     transaction: &str,
 ) -> Result<(), Broken> {
-    if error
-        .as_db_error()
-        .is_some_and(|answer| !answer.code().code().starts_with("57P") && !answer.code().code().starts_with("08"))
-    {
+    if is_answer(&error) {
         lent.end().await;
         return Err(writing.broken(error));
     }
     drop(lent);
+    stands(writing.server, error, transaction).await
+}
+
+/// Whether the database has said itself that it does not do it.
+pub(super) fn is_answer(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|answer| !["57P", "08"].iter().any(|class| answer.code().code().starts_with(class)))
+}
+
+/// After a commit whose answer was lost: whether the transaction stands.
+pub(super) async fn stands(server: &Server, error: tokio_postgres::Error, transaction: &str) -> Result<(), Broken> {
     let asked = Instant::now();
-    let pool = &writing.server.pool;
+    let pool = &server.pool;
     while asked.elapsed() < DOUBT {
         if let Ok(client) = pool.shared().await {
             let sql = "SELECT pg_catalog.pg_xact_status($1::text::xid8)";

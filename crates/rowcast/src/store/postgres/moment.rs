@@ -9,7 +9,7 @@ use super::literal::quote_table;
 use super::pool::{Lent, within};
 use super::refused::refused_on;
 use super::{Server, StoreError};
-use crate::event::{Mark, Place, Table, Visible};
+use crate::event::{Mark, Place, Table, TableName, Visible};
 use crate::postgres::catalog::{self, Described};
 use crate::postgres::{Lsn, Mode, OutboxPlace, WalPlace};
 
@@ -51,7 +51,8 @@ impl Server {
             quote_table(&asked.name)
         );
         let sql = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_current_snapshot()::text";
-        let (described, visible) = self.begin(lent, &begin, sql, asked).await?;
+        let (described, visible) = self.begin(lent, &begin, sql, &[asked]).await?;
+        let described = described.into_iter().next().ok_or_else(|| self.altered(&asked.name))?;
         let visible =
             visible.parse().map_err(|error| StoreError::Refused(format!("pg_current_snapshot(): {error}")))?;
         Ok(Moment { described, visible })
@@ -64,6 +65,18 @@ impl Server {
         asked: &Table,
         patience: Duration,
     ) -> Result<(Arc<Described>, String), StoreError> {
+        let (described, transaction) = self.begin_writing_all(lent, &[asked], patience).await?;
+        let described = described.into_iter().next().ok_or_else(|| self.altered(&asked.name))?;
+        Ok((described, transaction))
+    }
+
+    /// The same for several tables.
+    pub(super) async fn begin_writing_all(
+        &self,
+        lent: &mut Lent,
+        asked: &[&Table],
+        patience: Duration,
+    ) -> Result<(Vec<Arc<Described>>, String), StoreError> {
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", limits(patience));
         let sql = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_current_xact_id()::text";
         self.begin(lent, &begin, sql, asked).await
@@ -74,30 +87,34 @@ impl Server {
         lent: &mut Lent,
         begin: &str,
         about: &str,
-        asked: &Table,
-    ) -> Result<(Arc<Described>, String), StoreError> {
-        let (pid, answer, described) = {
+        asked: &[&Table],
+    ) -> Result<(Vec<Arc<Described>>, String), StoreError> {
+        let (pid, answer, found) = {
             let client = lent.client();
-            // All three are sent at once; what follows a failure fails, too.
+            let describe = asked.iter().map(|table| catalog::exact(client, &self.types, &table.name));
+            // All of it is sent at once; what follows a failure fails, too.
             let all = async {
                 tokio::join!(
                     client.batch_execute(begin),
                     client.query_typed(about, &[]),
-                    catalog::exact(client, &self.types, &asked.name),
+                    futures_util::future::join_all(describe),
                 )
             };
-            let (begun, about, described) = within(async { Ok(all.await) }).await?;
-            begun.map_err(|error| self.refused_on(&asked.name, error))?;
-            let about = about.map_err(|error| refused_on(&asked.name, error))?;
+            let (begun, about, found) = within(async { Ok(all.await) }).await?;
+            let name = asked.first().map_or_else(|| TableName::bare(""), |table| table.name.clone());
+            begun.map_err(|error| self.refused_on(&name, error))?;
+            let about = about.map_err(|error| refused_on(&name, error))?;
             let row = about.first().ok_or_else(|| StoreError::Refused("PostgreSQL tells no transaction".into()))?;
-            let described = described.map_err(|error| self.refused_on(&asked.name, error))?;
-            (row.get(0), row.get(1), described)
+            (row.get(0), row.get(1), found)
         };
         lent.pid = Some(pid);
-        match described {
-            Some(described) if *described.table == *asked => Ok((described, answer)),
-            _ => Err(self.altered(&asked.name)),
-        }
+        let same = |(asked, found): (&&Table, Result<Option<Arc<Described>>, _>)| match found {
+            Ok(Some(described)) if *described.table == **asked => Ok(described),
+            Ok(_) => Err(self.altered(&asked.name)),
+            Err(error) => Err(self.refused_on(&asked.name, error)),
+        };
+        let described = asked.iter().zip(found).map(same).collect::<Result<_, _>>()?;
+        Ok((described, answer))
     }
 
     /// The source's place once it has read all that the moment shows.
@@ -196,7 +213,7 @@ FROM (SELECT pg_catalog.pg_is_in_recovery()) AS s (standby)";
     }
 }
 
-fn limits(patience: Duration) -> String {
+pub(super) fn limits(patience: Duration) -> String {
     format!(
         "SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {patience}; \
          SET LOCAL idle_in_transaction_session_timeout = {patience}; {LOOKS}",

@@ -39,6 +39,7 @@ type Chunk = Result<Vec<Row>, StoreError>;
 pub(super) async fn snapshot(server: &Arc<Server>, select: Select) -> Result<Snapshot, StoreError> {
     let mut lent = server.pool.for_reading().await?;
     let moment = server.begin_reading(&mut lent, &select.table, PATIENCE).await?;
+    server.become_role(&lent, &moment.described, select.role.as_deref()).await?;
     let place = server.place(&moment).await?;
     let mut params = Vec::new();
     let query = sql(&moment.described, &select, &mut params);
@@ -186,13 +187,13 @@ fn sql(described: &Described, select: &Select, params: &mut Vec<Value>) -> Strin
     let wanted = select.limit.map(|limit| (limit, limit.saturating_add(select.offset)));
     let (Some((limit, rows)), Some(first)) = (wanted, order.apart(described)) else {
         let page = page(select.limit, select.offset);
-        return format!("{}{}{page}", rows_where(described, filter.iter()), order.sql(described, &order.terms));
+        return format!("{}{}{page}", rows_where(described, select, filter.iter()), order.sql(described, &order.terms));
     };
     // An index has its NULLs at the other end: each half is read in the index's own order.
     let name = quote(&described.table.columns[first.column].name);
     let (is_null, is_not_null) = (format!("{name} IS NULL"), format!("{name} IS NOT NULL"));
     let half = |condition: &String, terms: &[Term]| {
-        let rows_of = rows_where(described, filter.iter().chain([condition]));
+        let rows_of = rows_where(described, select, filter.iter().chain([condition]));
         format!("({rows_of}{}{})", order.sql(described, terms), page(Some(rows), 0))
     };
     let sure = Term { nulls: false, ..first };
@@ -204,8 +205,14 @@ fn sql(described: &Described, select: &Select, params: &mut Vec<Value>) -> Strin
 }
 
 /// `SELECT` the table's rows that fulfil the conditions.
-fn rows_where<'a>(described: &Described, conditions: impl Iterator<Item = &'a String>) -> String {
-    let columns: Vec<String> = described.table.columns.iter().map(|column| quote(&column.name)).collect();
+fn rows_where<'a>(described: &Described, select: &Select, conditions: impl Iterator<Item = &'a String>) -> String {
+    // A role may have been given some columns only.
+    let readable = select.role.as_ref().and_then(|role| role.readable.as_deref());
+    let columns = described.table.columns.iter().enumerate().map(|(n, column)| {
+        let name = quote(&column.name);
+        if readable.is_none_or(|readable| readable.contains(&n)) { name } else { format!("NULL AS {name}") }
+    });
+    let columns: Vec<String> = columns.collect();
     let conditions: Vec<&str> = conditions.map(String::as_str).collect();
     let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     format!("SELECT {} FROM {}{filter}", columns.join(", "), described.rows_of())

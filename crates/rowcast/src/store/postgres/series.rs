@@ -47,6 +47,7 @@ pub(super) async fn series(server: &Arc<Server>, query: SeriesQuery) -> Result<H
     }
     let mut lent = server.pool.for_reading().await?;
     let moment = server.begin_reading(&mut lent, &query.table, PATIENCE).await?;
+    server.become_role(&lent, &moment.described, query.role.as_deref()).await?;
     let place = server.place(&moment).await?;
     let plan = Plan::new(server, &lent, &moment.described, &query)?;
     let series = plan.run().await?;

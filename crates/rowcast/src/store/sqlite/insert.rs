@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::pool::place;
 use super::statement::{Row, Statement, insert_row};
-use super::{Insert, Inserted, StoreError, TableSpec, create, delivery, find_same, refused};
+use super::{Insert, Inserted, StoreError, TableSpec, Write, Written, create, delivery, find_same, refused, write};
 use crate::event::{Place, Table};
 use crate::sqlite::bell;
 use crate::sqlite::catalog::{self, Catalog, Described};
@@ -25,6 +25,7 @@ const RESTARTS: usize = 8;
 /// What is to be written, and who waits for it.
 pub(crate) enum Job {
     Insert(Insert, Reply<Inserted>),
+    Write(Vec<Write>, Reply<Written>),
     Create(Vec<TableSpec>, Reply<Vec<String>>),
     Bury(Vec<u64>, Reply<u64>),
 }
@@ -116,6 +117,11 @@ impl Writer {
                     }
                     self.write(&inserts, replies);
                 }
+                Job::Write(writes, reply) => {
+                    let written = self.write_writes(&writes);
+                    bell::ring(self.file.path());
+                    let _ = reply.send(written);
+                }
                 Job::Create(tables, reply) => {
                     let made = create::create(&self.connection, &tables);
                     bell::ring(self.file.path());
@@ -169,6 +175,21 @@ impl Writer {
             None => place(&self.connection)?.to_place(),
         };
         Ok(Committed { place, outcomes })
+    }
+
+    /// Changes of several tables in one transaction, which is nobody else's.
+    fn write_writes(&mut self, writes: &[Write]) -> Result<Written, StoreError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(refused)?;
+        let outcome = self.learn_catalog().and_then(|()| {
+            let (_, catalog) = self.catalog.as_ref().expect("the catalog has just been read");
+            write::all(&self.connection, catalog, writes)
+        });
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "a transaction that failed could not be rolled back");
+        }
+        outcome
     }
 
     /// Every row in a transaction of its own, because rows end or spoil a common one.
@@ -362,7 +383,7 @@ impl Writer {
     fn learn_catalog(&mut self) -> Result<(), StoreError> {
         let version = catalog::schema_version(&self.connection).map_err(refused)?;
         if self.catalog.as_ref().is_none_or(|(known, _)| *known != version) {
-            let catalog = catalog::read(&self.connection, &self.settings).map_err(refused)?;
+            let catalog = catalog::read_all(&self.connection, &self.settings).map_err(refused)?;
             self.catalog = Some((version, catalog));
         }
         Ok(())

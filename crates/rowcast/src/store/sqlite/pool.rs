@@ -106,7 +106,7 @@ impl Pool {
         {
             return Ok(catalog.clone());
         }
-        let catalog = Arc::new(catalog::read(connection, &self.settings).map_err(refused)?);
+        let catalog = Arc::new(catalog::read_all(connection, &self.settings).map_err(refused)?);
         *self.catalog.lock() = Some((version, catalog.clone()));
         Ok(catalog)
     }

@@ -116,7 +116,7 @@ impl Reading {
     }
 }
 
-fn read_row(row: &SqlRow<'_>, width: usize) -> rusqlite::Result<Row> {
+pub(super) fn read_row(row: &SqlRow<'_>, width: usize) -> rusqlite::Result<Row> {
     let values: rusqlite::Result<Vec<Value>> = (0..width).map(|n| Ok(value::read(row.get_ref(n)?))).collect();
     values.map(Row::from)
 }

@@ -50,7 +50,7 @@ pub(super) fn insert_row(connection: &Connection, sql: &str, row: &[(usize, Valu
     }
 }
 
-fn is_left_out(value: &Value) -> bool {
+pub(super) fn is_left_out(value: &Value) -> bool {
     matches!(value, Value::Unchanged)
 }
 

@@ -1,7 +1,8 @@
 //! What each path asks of those who come by it. A path that is not named here needs a token in a header or a cookie.
 
+use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, Method, header};
 
 use super::super::{Doors, Origins};
 
@@ -27,8 +28,8 @@ const OPEN: [(Method, &str); 4] =
     [(Method::POST, "/v1/login"), (Method::DELETE, "/v1/session"), (Method::GET, "/ping"), (Method::HEAD, "/ping")];
 
 impl Entrance {
-    pub(super) fn of(doors: &Doors, parts: &Parts) -> Self {
-        let (method, path) = (&parts.method, parts.uri.path());
+    pub(super) fn of(doors: &Doors, request: &Request) -> Self {
+        let (method, path) = (request.method(), request.uri().path());
         if OPEN.iter().any(|(m, p)| m == method && *p == path) {
             return Self::Open;
         }
@@ -41,7 +42,7 @@ impl Entrance {
         let drop_ins = &*doors.drop_ins;
         if let Some(viewer) = drop_ins.eventserv.as_ref().and_then(|eventserv| path.strip_prefix(&*eventserv.path))
             && matches!(viewer, "" | "/" | "/viewer.js" | "/viewer.css")
-            && !is_upgrade(parts)
+            && !is_upgrade(request.headers())
         {
             return Self::Open;
         }
@@ -78,10 +79,10 @@ pub(super) fn is_own_page(origins: &Origins, parts: &Parts) -> bool {
     match origins.is_own(&parts.headers, &parts.uri) {
         Some(own) => own,
         // Reading is harmless for a page of another host: it does not get the answer.
-        None => !changes && !is_upgrade(parts),
+        None => !changes && !is_upgrade(&parts.headers),
     }
 }
 
-fn is_upgrade(parts: &Parts) -> bool {
-    parts.headers.contains_key(header::UPGRADE)
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
 }

@@ -97,15 +97,20 @@ impl Relay {
         Ok(())
     }
 
-    async fn run(mut self, mut socket: Socket) {
-        let end = loop {
-            if let Err(end) = self.turn(&mut socket).await {
-                break end;
+    fn run(self, socket: Socket) -> impl Future<Output = ()> + Send {
+        // A block, because an async fn has room twice for what it is given.
+        let (mut relay, mut socket) = (self, socket);
+        async move {
+            let end = loop {
+                if let Err(end) = relay.turn(&mut socket).await {
+                    break end;
+                }
+            };
+            if let End::Close(code, closing) = end {
+                drop(relay.session);
+                // In a box, so that it takes no room before it is said.
+                Box::pin(socket.goodbye(code, closing.reason, None)).await;
             }
-        };
-        if let End::Close(code, closing) = end {
-            drop(self.session);
-            socket.goodbye(code, closing.reason, None).await;
         }
     }
 

@@ -43,8 +43,8 @@ impl Peer {
         Self { exchange, handshake: Arc::new(handshake), socket: None, timer }
     }
 
-    pub(super) fn carried_by(mut self, socket: Socket) -> Self {
-        self.socket = Some(Box::new(socket));
+    pub(super) fn carried_by(mut self, socket: Box<Socket>) -> Self {
+        self.socket = Some(socket);
         self
     }
 

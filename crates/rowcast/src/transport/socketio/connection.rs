@@ -89,21 +89,25 @@ impl Connection {
     }
 
     /// Until one side has enough.
-    pub(super) async fn run(mut self, mut peer: Peer) {
-        self.begin();
-        let end = loop {
-            if let Err(end) = self.turn(&mut peer).await {
-                break end;
+    pub(super) fn run(self, peer: Peer) -> impl Future<Output = ()> + Send {
+        // A block, because an async fn has room twice for what it is given.
+        let (mut connection, mut peer) = (self, peer);
+        async move {
+            connection.begin();
+            let end = loop {
+                if let Err(end) = connection.turn(&mut peer).await {
+                    break end;
+                }
+            };
+            connection.put_out_of_all(&end);
+            connection.end(&end);
+            if let End::Close(code, closing) = end {
+                // What a client is told before it is put out belongs to that.
+                if is_last_word(closing.reason) && Box::pin(peer.send(&mut connection.out)).await.is_err() {
+                    return;
+                }
+                Box::pin(peer.goodbye(code, closing.reason, None)).await;
             }
-        };
-        self.put_out_of_all(&end);
-        self.end(&end);
-        if let End::Close(code, closing) = end {
-            // What a client is told before it is put out belongs to that.
-            if is_last_word(closing.reason) && Box::pin(peer.send(&mut self.out)).await.is_err() {
-                return;
-            }
-            Box::pin(peer.goodbye(code, closing.reason, None)).await;
         }
     }
 

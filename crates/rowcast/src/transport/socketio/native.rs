@@ -1,7 +1,7 @@
 //! The native protocol as events of the root namespace, and what the database pushes by itself.
 //!
-//! `subscribe`, `unsubscribe`, `publish`, `insert`, `track`, `untrack` and `ping` are events with the native message as their argument; what the session
-//! answers goes into the acknowledgement, where the client asks for one, and what follows are events.
+//! `subscribe`, `unsubscribe`, `publish`, `insert`, `update`, `delete`, `write`, `track`, `untrack` and `ping` are events with the native
+//! message as their argument; what the session answers goes into the acknowledgement, where the client asks for one, and what follows are events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +34,10 @@ const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A wish that is longer is not kept.
 const WISH_BYTES: usize = 16 << 10;
+
+/// What a client says to the database; a program's own handlers of these names come first.
+const VERBS: [&str; 11] =
+    ["subscribe", "unsubscribe", "publish", "insert", "update", "delete", "write", "auth", "track", "untrack", "ping"];
 
 /// The database's side of one client.
 pub(super) struct Native {
@@ -277,7 +281,7 @@ impl Native {
             }
             return Ok(true);
         }
-        if !matches!(name, "subscribe" | "unsubscribe" | "publish" | "insert" | "auth" | "track" | "untrack" | "ping") {
+        if !VERBS.contains(&name) {
             return Ok(false);
         }
         match read(name, arguments) {
@@ -308,6 +312,10 @@ impl Native {
             ClientMessage::Insert(mut insert) => {
                 self.refer(&mut insert.reference, id);
                 self.session.accept(ClientMessage::Insert(insert));
+            }
+            ClientMessage::Write(mut writes) => {
+                self.refer(&mut writes.reference, id);
+                self.session.accept(ClientMessage::Write(writes));
             }
             ClientMessage::Auth(mut auth) => {
                 self.refer(&mut auth.reference, id);
@@ -481,8 +489,8 @@ impl Native {
             }
             b"position" if self.own.is_empty() => Some(Vec::new()),
             b"position" => self.position(message),
-            b"subscribed" | b"error" | b"published" | b"inserted" | b"authenticated" | b"tracked" | b"untracked"
-            | b"pong" | b"gap" | b"skipped" => self.control(message),
+            b"subscribed" | b"error" | b"published" | b"inserted" | b"written" | b"authenticated" | b"tracked"
+            | b"untracked" | b"pong" | b"gap" | b"skipped" => self.control(message),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use rowcast::gateway::Origins;
 use serde_json::{Value as Json, json};
 
-use super::world::{COOKIE, PASSWORD, Wish, World, bearer, cookie, token, token_for};
+use super::world::{AUDIENCE, COOKIE, PASSWORD, SECRET, Wish, World, bearer, cookie, now, sign, token, token_for};
 
 const EVIL: &str = "https://evil.example";
 
@@ -211,4 +211,23 @@ async fn the_viewer_loads_nothing_but_its_own_files() {
             path != "/listen/" || !(text.contains("<style") || text.contains("onclick") || text.contains("style="))
         );
     }
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_good_no_longer_is_taken_from_the_browser() {
+    let world = World::new().await;
+    let set = async |value: &str| {
+        let answer = world.get("/v1/tables").header("cookie", cookie(value).1).send().await.expect("an answer");
+        assert_eq!(answer.status(), 401);
+        answer.headers().get("set-cookie").map(|set| set.to_str().expect("text").to_owned())
+    };
+    for bad in ["garbage".to_owned(), token_for("anna", 0)] {
+        let set = set(&bad).await.expect("a cookie");
+        assert!(set.starts_with(&format!("{COOKIE}=;")) && set.contains("Max-Age=0"), "{set}");
+    }
+    // Nothing was wrong with it that will not pass.
+    let early = sign(&json!({ "sub": "anna", "aud": AUDIENCE, "nbf": now() + 600, "exp": now() + 900 }), SECRET);
+    assert_eq!(set(&early).await, None);
+    let header = world.get("/v1/tables").header("authorization", bearer("garbage").1).send().await.expect("an answer");
+    assert!(!header.headers().contains_key("set-cookie"), "it has no cookie");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rowcast::gateway::Limits;
 use serde_json::json;
 
-use super::world::{Wish, World, token, token_for};
+use super::world::{AUDIENCE, SECRET, Wish, World, bearer, now, sign, token, token_for};
 use crate::socketio::client::World as OpenWorld;
 
 const SUBSCRIBE: &str = "subscribe";
@@ -105,4 +105,29 @@ async fn a_gateway_that_asks_nobody_is_content_with_any_token() {
     let (answer, _) = client.ask("auth", json!({ "token": "whatever", "ref": "mine" })).await;
     assert_eq!(answer, json!({ "type": "authenticated", "ref": "mine" }));
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_hears_whether_it_is_known_as_before() {
+    let world = World::new().await;
+    let token = |role: &str, life: u64| {
+        sign(&json!({ "sub": "anna", "aud": AUDIENCE, "iat": now() - 5, "exp": now() + life, "role": role }), SECRET)
+    };
+    let hello = async |token: &str| {
+        let mut socket = world.socket("/v1/ws", &[bearer(token)]).await.expect("a socket");
+        socket.hears("hello").await["claims"].clone()
+    };
+    let clerk = hello(&token("clerk", 3600)).await;
+    assert!(clerk.is_string(), "{clerk}");
+    assert_eq!(hello(&token("clerk", 1800)).await, clerk, "a newer token that says the same");
+    assert_ne!(hello(&token("chief", 3600)).await, clerk);
+
+    let mut late = world.socket("/v1/ws", &[]).await.expect("a socket");
+    assert!(late.hears("hello").await.get("claims").is_none(), "nobody has said who it is");
+    late.say(&json!({ "type": "auth", "token": token("clerk", 900) })).await;
+    assert_eq!(late.hears("authenticated").await["claims"], clerk);
+
+    let asked = world.get("/v1/whoami").header("authorization", bearer(&token("clerk", 60)).1);
+    let who: serde_json::Value = asked.send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(who["claims"], clerk);
 }

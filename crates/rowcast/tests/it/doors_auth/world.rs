@@ -71,7 +71,7 @@ pub(crate) fn auth(settings: Settings) -> Auth {
     let password_hash = rowcast::auth::hash_password(PASSWORD).expect("a hash");
     let claims = [("role".to_owned(), json!("member"))].into_iter().collect();
     let users = Users::new(vec![User { name: "carla".into(), password_hash, claims }]).expect("users");
-    Auth { tokens, rules, users, issuer: Some(issuer), settings }
+    Auth { tokens, rules, users, issuer: Some(issuer), settings, ..Auth::default() }
 }
 
 impl World {

@@ -211,6 +211,10 @@ impl Store for NoTables {
         none()
     }
 
+    async fn write(&self, _writes: Vec<rowcast::store::Write>) -> Result<rowcast::store::Written, StoreError> {
+        none()
+    }
+
     async fn series(&self, _query: SeriesQuery) -> Result<History, StoreError> {
         none()
     }

@@ -16,6 +16,7 @@ use super::address;
 use crate::delivery_contract::delivery_contract;
 use crate::source_contract::{Database, Writer};
 use crate::store_contract::{StoredDatabase, store_contract};
+use crate::write_contract::write_contract;
 
 /// A database with a source and a store that know of each other.
 struct Both {
@@ -97,6 +98,10 @@ mod binlog {
         a_mended_record_takes_its_dead_letter_away deliverers_at_once_write_each_record_once
         a_table_that_is_there_is_left_as_it_is every_kind_of_column_can_be_made
     );
+    write_contract!(Both::new(Capture::Binlog).await;
+        of_what_fails_nothing_stands a_check_is_of_the_rows_as_they_stand_then what_is_required_holds_at_the_commit
+        rows_come_back_with_what_the_database_gave_them a_constraint_is_told_with_its_kind
+    );
 }
 
 mod outbox {
@@ -104,4 +109,5 @@ mod outbox {
 
     store_contract!(Both::new(Capture::Outbox).await);
     delivery_contract!(Both::new(Capture::Outbox).await);
+    write_contract!(Both::new(Capture::Outbox).await);
 }

@@ -13,6 +13,7 @@ use crate::delivery_contract::delivery_contract;
 use crate::pg_source::Pg;
 use crate::source_contract::{Database, Writer};
 use crate::store_contract::{StoredDatabase, store_contract};
+use crate::write_contract::write_contract;
 
 /// A database with a source and a store that know of each other.
 struct Both {
@@ -53,6 +54,7 @@ mod wal {
 
     store_contract!(Both::new(Capture::Wal).await);
     delivery_contract!(Both::new(Capture::Wal).await);
+    write_contract!(Both::new(Capture::Wal).await);
 }
 
 mod outbox {
@@ -60,4 +62,5 @@ mod outbox {
 
     store_contract!(Both::new(Capture::Outbox).await);
     delivery_contract!(Both::new(Capture::Outbox).await);
+    write_contract!(Both::new(Capture::Outbox).await);
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value as Json, json};
 use tempfile::TempDir;
 
 pub(super) struct World {
-    _gateway: Gateway,
+    gateway: Gateway,
     pub(super) node: Arc<Node>,
     folder: Option<TempDir>,
 }
@@ -63,7 +63,11 @@ impl World {
         let builder = builder.limits(limits);
         let gateway = builder.start().await?;
         let node = gateway.node();
-        Ok(Self { _gateway: gateway, node, folder: None })
+        Ok(Self { gateway, node, folder: None })
+    }
+
+    pub(super) fn router(&self) -> axum::Router {
+        self.gateway.router()
     }
 
     pub(super) fn path(&self) -> PathBuf {

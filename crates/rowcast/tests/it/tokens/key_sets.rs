@@ -1,5 +1,7 @@
 //! Keys that are fetched, from a real HTTP server that rotates them, loses them, and misbehaves.
 
+mod tls;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
@@ -9,6 +11,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use parking_lot::Mutex;
 use rowcast::auth::{KeySetSettings, Rejected, Tokens, Trust};
 use serde_json::json;
@@ -47,6 +50,14 @@ impl Provider {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/keys", listener.local_addr().expect("bound"));
+        Self::serve(listener, url, answer)
+    }
+
+    fn serve<L>(listener: L, url: String, answer: Answer) -> Self
+    where
+        L: Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let (fetches, answer) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(answer)));
         let app = Router::new().fallback(give).with_state((fetches.clone(), answer.clone()));
         tokio::spawn(axum::serve(listener, app).into_future());
@@ -74,11 +85,17 @@ impl Provider {
     /// Runs, and has fetched for the first time.
     async fn run(&self, settings: KeySetSettings) -> Running {
         let before = self.fetches();
+        let running = self.begin(settings);
+        self.fetched(before + 1).await;
+        running
+    }
+
+    /// Runs.
+    fn begin(&self, settings: KeySetSettings) -> Running {
         let tokens = Arc::new(Tokens::new(Trust { key_sets: vec![settings], expect: expect(), ..Trust::default() }));
         let stop = CancellationToken::new();
         let (running, stopped) = (tokens.clone(), stop.clone());
         tokio::spawn(async move { running.run(stopped).await });
-        self.fetched(before + 1).await;
         Running { tokens, _stop: stop.drop_guard() }
     }
 

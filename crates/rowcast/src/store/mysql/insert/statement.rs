@@ -46,9 +46,7 @@ pub(super) fn batches(
     let (mut batches, mut misplaced): (Vec<Batch>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
     let width = described.table.columns.len();
     // Rows of a table without transactions cannot be undone together.
-    let transactional =
-        matches!(&*described.engine.to_ascii_lowercase(), "innodb" | "rocksdb" | "ndbcluster" | "tokudb");
-    let (mut weight, most) = (0, if transactional { ROWS } else { 1 });
+    let (mut weight, most) = (0, if described.is_transactional() { ROWS } else { 1 });
     for (n, row) in insert.rows.iter().enumerate().filter(|(n, _)| !passed_over(*n)) {
         let set = row.iter().filter(|(_, value)| *value != Value::Unchanged);
         let mut columns: Vec<usize> = set.map(|(column, _)| *column).collect();

@@ -40,11 +40,7 @@ pub(super) struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     pub(super) fn new(server: &'a Server, described: Arc<Described>, insert: &'a Insert) -> Result<Self, StoreError> {
-        let target = match &insert.conflict {
-            Conflict::Refuse => Vec::new(),
-            Conflict::Ignore(columns) | Conflict::Update(columns) if columns.is_empty() => described.table.key.clone(),
-            Conflict::Ignore(columns) | Conflict::Update(columns) => columns.clone(),
-        };
+        let target = target(&described, &insert.conflict);
         let writing = Self { server, described, insert, target };
         let is_there = |column: &usize| *column < writing.described.columns.len();
         let is_told = insert.conflict == Conflict::Refuse || !writing.target.is_empty();
@@ -186,19 +182,7 @@ impl<'a> Writing<'a> {
     }
 
     fn conflict(&self, columns: &[usize]) -> String {
-        let updates = match &self.insert.conflict {
-            Conflict::Refuse => return String::new(),
-            Conflict::Ignore(_) => false,
-            Conflict::Update(_) => true,
-        };
-        let key: Vec<String> = self.target.iter().map(|&n| self.name(n)).collect();
-        let set: Vec<String> = columns
-            .iter()
-            .filter(|&column| updates && !self.target.contains(column))
-            .map(|&n| format!("{name} = EXCLUDED.{name}", name = self.name(n)))
-            .collect();
-        let action = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
-        format!(" ON CONFLICT ({}) DO {action}", key.join(", "))
+        on_conflict(&self.described, &self.insert.conflict, &self.target, columns)
     }
 
     /// Whether an error may be of some rows only.
@@ -260,6 +244,38 @@ impl<'a> Writing<'a> {
         let error = self.server.refused_on(&self.described.table.name, error);
         if lost { Broken::Again(error) } else { Broken::Failed(error) }
     }
+}
+
+/// The columns of the unique key that a conflict is told by.
+pub(in super::super) fn target(described: &Described, conflict: &Conflict) -> Vec<usize> {
+    match conflict {
+        Conflict::Refuse => Vec::new(),
+        Conflict::Ignore(columns) | Conflict::Update(columns) if columns.is_empty() => described.table.key.clone(),
+        Conflict::Ignore(columns) | Conflict::Update(columns) => columns.clone(),
+    }
+}
+
+/// `ON CONFLICT …` of a statement that sets these columns.
+pub(in super::super) fn on_conflict(
+    described: &Described,
+    conflict: &Conflict,
+    target: &[usize],
+    columns: &[usize],
+) -> String {
+    let updates = match conflict {
+        Conflict::Refuse => return String::new(),
+        Conflict::Ignore(_) => false,
+        Conflict::Update(_) => true,
+    };
+    let name = |column: usize| quote(&described.table.columns[column].name);
+    let key: Vec<String> = target.iter().map(|&n| name(n)).collect();
+    let set: Vec<String> = columns
+        .iter()
+        .filter(|&column| updates && !target.contains(column))
+        .map(|&n| format!("{name} = EXCLUDED.{name}", name = name(n)))
+        .collect();
+    let action = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
+    format!(" ON CONFLICT ({}) DO {action}", key.join(", "))
 }
 
 fn sum(counts: Vec<Result<u64, Error>>) -> Result<u64, Error> {
