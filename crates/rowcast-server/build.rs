@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 fn main() {
-    let home = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // As cargo says it now: a compiled script may be shared by several checkouts.
+    let home = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
     // In the repository the pages lie beside the crates; a packaged crate has them inside.
     let places = [home.join("pages"), home.join("../../web/dist")];
     match places.iter().find(|place| place.join("index.html").is_file()) {

@@ -22,6 +22,7 @@ use rowcast::transport::influx::Influx;
 pub(crate) use layers::{Flags, Layers};
 pub(crate) use mistake::Mistakes;
 pub(crate) use read::auth::{Auth, Key};
+pub(crate) use read::chat::private;
 pub(crate) use read::ingest::Ingest;
 pub(crate) use read::listen::{Listening, Offer};
 pub(crate) use read::rule::RuleSpecs;
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) socketio: Option<rowcast::socketio::Settings>,
     /// `None`: everybody may do everything.
     pub(crate) auth: Option<Auth>,
+    /// `None`: there is none.
+    pub(crate) chat: Option<rowcast_chat::Settings>,
     pub(crate) rules: RuleSpecs,
     pub(crate) log: Log,
     pub(crate) spool: Spool,

@@ -12,7 +12,7 @@ use rowcast::store::mysql::MysqlStore;
 use rowcast::store::postgres::PostgresStore;
 use rowcast::store::sqlite::SqliteStore;
 
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{self, Config, DatabaseUrl};
 
 /// What `database.url` names, or what to write there.
 pub(crate) fn named(config: &Config) -> anyhow::Result<&DatabaseUrl> {
@@ -81,6 +81,7 @@ pub(crate) fn sqlite_settings(config: &Config) -> SqliteSettings {
     SqliteSettings {
         include: from.include.clone(),
         exclude: from.exclude.clone(),
+        private: config::private(config),
         create: from.create,
         switch_to_wal: from.switch_to_wal,
         poll_active: from.poll_active,
@@ -98,6 +99,7 @@ pub(crate) fn postgres_settings(config: &Config) -> PostgresSettings {
     PostgresSettings {
         include: config.database.include.clone(),
         exclude: config.database.exclude.clone(),
+        private: config::private(config),
         capture: from.capture,
         slot: from.slot.clone(),
         publication: from.publication.clone(),
@@ -126,6 +128,7 @@ pub(crate) fn mysql_settings(config: &Config) -> MysqlSettings {
     MysqlSettings {
         include: config.database.include.clone(),
         exclude: config.database.exclude.clone(),
+        private: config::private(config),
         capture: from.capture,
         server_id: from.server_id,
         dead_after: from.dead_after,

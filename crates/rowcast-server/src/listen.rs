@@ -235,7 +235,9 @@ impl Entrance {
             Ok(seat) => {
                 let (entrance, inside) = (Arc::clone(self), inside.clone());
                 self.inside.spawn(async move {
-                    entrance.cut.run_until_cancelled(entrance.serve(stream, peer, inside)).await;
+                    // In a box, because what waits for the end as well has room for it twice.
+                    let serving = Box::pin(entrance.serve(stream, peer, inside));
+                    entrance.cut.run_until_cancelled(serving).await;
                     drop(seat);
                 });
             }
@@ -258,15 +260,19 @@ impl Entrance {
         });
     }
 
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr, inside: Inside) {
-        // hyper's own timeout begins once it knows the version; who never says it would stay for ever.
-        let Ok(Ok(Some(first))) = Box::pin(timeout(self.handshake, first_bytes(&stream))).await else { return };
-        let is_stream = stream::is_stream(&first);
-        drop(first);
-        // In boxes: the one is much larger than the other, and both stay for long.
-        match is_stream {
-            true => Box::pin(self.serve_stream(stream, peer, inside)).await,
-            false => Box::pin(self.serve_http(stream, peer, inside)).await,
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, inside: Inside) -> impl Future<Output = ()> + Send {
+        let within = self.handshake;
+        // A block, because an async fn has room twice for what it is given.
+        async move {
+            // hyper's own timeout begins once it knows the version; who never says it would stay for ever.
+            let Ok(Ok(Some(first))) = Box::pin(timeout(within, first_bytes(&stream))).await else { return };
+            let is_stream = stream::is_stream(&first);
+            drop(first);
+            // In boxes: the one is much larger than the other, and both stay for long.
+            match is_stream {
+                true => Box::pin(self.serve_stream(stream, peer, inside)).await,
+                false => Box::pin(self.serve_http(stream, peer, inside)).await,
+            }
         }
     }
 
@@ -292,12 +298,20 @@ impl Entrance {
     }
 
     /// An event stream, which needs no HTTP server once it has begun.
-    async fn serve_stream(&self, stream: TcpStream, peer: SocketAddr, inside: Inside) {
+    fn serve_stream(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        inside: Inside,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let mut extensions = Extensions::new();
         extensions.insert(ConnectInfo(peer));
         extensions.insert(inside.listener);
-        if let Err(error) = stream::serve(stream, inside.router, extensions, self.handshake).await {
-            tracing::debug!(%peer, %error, "connection ended");
+        let serving = stream::serve(stream, inside.router, extensions, self.handshake);
+        async move {
+            if let Err(error) = serving.await {
+                tracing::debug!(%peer, %error, "connection ended");
+            }
         }
     }
 }

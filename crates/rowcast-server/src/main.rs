@@ -69,7 +69,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve => serve::run(&Config::read(&layers(&cli.common))?).await?,
-        Command::Demo(demo) => demo::run(&Config::read(&layers(&cli.common))?, &demo).await?,
+        Command::Demo(demo) => demo::run(layers(&cli.common), &demo).await?,
         Command::Simulate(simulate) => simulate::run(&cli.common, &simulate).await?,
         Command::Tail(tail) => {
             let direct = cli.common.database.is_some() && tail.url.is_none();

@@ -2,9 +2,10 @@
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use memory_serve::CacheControl;
 
 /// What a page may load: itself, and the server that it came from. Nothing inline.
@@ -13,11 +14,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Paths that the page itself routes.
 const PLACES: [&str; 6] = ["/charts", "/charts/{*rest}", "/tables", "/tables/{*rest}", "/console", "/console/{*rest}"];
 
+/// Paths of the chat, whose page is another one.
+const CHAT: [&str; 2] = ["/chat", "/chat/{*rest}"];
+
+/// The chat's page.
+const CHAT_PAGE: &str = "/chat.html";
+
 /// Files whose name changes with their content: Vite puts a hash into each.
 const HASHED: &str = "/assets/";
 
-/// Serves the pages that were embedded when this was built.
-pub(crate) fn router() -> Router {
+/// Serves the pages that were embedded when this was built; the chat's where there is one.
+pub(crate) fn router(chat: bool) -> Router {
     let mut pages = memory_serve::load!()
         .index_file(Some("/index.html"))
         .html_cache_control(CacheControl::NoCache)
@@ -25,7 +32,17 @@ pub(crate) fn router() -> Router {
     for place in PLACES {
         pages = pages.add_alias(place, "/index.html");
     }
-    pages.into_router().layer(from_fn(add_headers))
+    for place in CHAT.iter().filter(|_| chat) {
+        pages = pages.add_alias(place, CHAT_PAGE);
+    }
+    pages.into_router().layer(from_fn(move |request, next| hide_chat(chat, request, next))).layer(from_fn(add_headers))
+}
+
+async fn hide_chat(chat: bool, request: Request, next: Next) -> Response {
+    match request.uri().path() == CHAT_PAGE && !chat {
+        true => StatusCode::NOT_FOUND.into_response(),
+        false => next.run(request).await,
+    }
 }
 
 async fn add_headers(request: Request, next: Next) -> Response {
@@ -47,14 +64,13 @@ async fn add_headers(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::StatusCode;
     use tower::ServiceExt;
 
     use super::*;
 
     async fn get(path: &str) -> Response {
         let request = Request::get(path).body(Body::empty()).expect("a request");
-        router().oneshot(request).await.expect("a response")
+        router(false).oneshot(request).await.expect("a response")
     }
 
     #[tokio::test]
@@ -70,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_is_not_there() {
-        for path in ["/assets/no-such-file.js", "/nothing", "/../Cargo.toml"] {
+        for path in ["/assets/no-such-file.js", "/nothing", "/../Cargo.toml", "/chat", "/chat.html", "/chat/room"] {
             assert_eq!(get(path).await.status(), StatusCode::NOT_FOUND, "{path}");
         }
     }

@@ -19,6 +19,7 @@ use rowcast::ingest::spool::SpoolSettings;
 use rowcast::log::Retention;
 use rowcast::log::local::{Durability, LogSettings};
 use rowcast::socketio::Io;
+use rowcast_chat::Chat;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -78,10 +79,12 @@ impl Node<'_> {
         descriptors::raise(self.config.limits.connections);
         let recorder = numbers::install()?;
         let config = self.config;
-        let gateway = Arc::new(self.start().await?);
+        let chat = config.chat.clone().map(Chat::new).transpose()?;
+        let gateway = Arc::new(self.start(chat.as_ref()).await?);
+        let chat = chat.map(|chat| chat.routes(&gateway));
         let draining = Arc::new(AtomicBool::new(false));
         let health = Health { gateway: Arc::clone(&gateway), draining: Arc::clone(&draining) };
-        let inside = Inside { config, gateway: Arc::clone(&gateway), recorder, health, also: self.also.clone() };
+        let inside = Inside { config, gateway: Arc::clone(&gateway), recorder, health, chat, also: self.also.clone() };
         let doorway = Doorway::open(bound, |offers| inside.router(offers), allowance(config));
         drop(inside);
         for address in &addresses {
@@ -103,7 +106,7 @@ impl Node<'_> {
         Ok(())
     }
 
-    async fn start(&self) -> anyhow::Result<Gateway> {
+    async fn start(&self, chat: Option<&Chat>) -> anyhow::Result<Gateway> {
         let config = self.config;
         let mut builder = Gateway::builder()
             .database(self.database.clone())
@@ -114,8 +117,11 @@ impl Node<'_> {
             .origins(origins(&config.http.origins))
             .tables(config.tables.clone())
             .dead_letters(config.http.dead_letters);
-        if let Some(auth) = &config.auth {
-            builder = builder.auth(auth::to_serve(auth, &config.rules, &config.data)?);
+        if let Some(auth) = auth::to_serve(config)? {
+            builder = builder.auth(auth);
+        }
+        if let Some(chat) = chat {
+            builder = chat.prepare(builder);
         }
         if let Some(influx) = &config.influx {
             builder = builder.influx(influx.clone());
@@ -160,6 +166,8 @@ struct Inside<'a> {
     gateway: Arc<Gateway>,
     recorder: PrometheusHandle,
     health: Health,
+    /// `None`: there is none.
+    chat: Option<Router>,
     also: Router,
 }
 
@@ -170,13 +178,16 @@ impl Inside<'_> {
         let http = &self.config.http;
         let doors: Vec<Door> = offers.iter().filter_map(|offer| offer.door()).collect();
         let mut router = self.gateway.router_of(&doors).merge(self.health.clone().router()).merge(self.also.clone());
+        if let Some(chat) = self.chat.clone().filter(|_| offered(Offer::Door(Door::Native))) {
+            router = router.merge(chat);
+        }
         if http.metrics && offered(Offer::Metrics) {
             let scraped = Arc::clone(&self.gateway);
             let numbers = numbers::router(self.recorder.clone(), move || scraped.record_metrics());
             router = router.merge(self.gateway.for_administrators(numbers));
         }
         if http.pages && offered(Offer::Pages) {
-            router = router.merge(pages::router());
+            router = router.merge(pages::router(self.chat.is_some()));
         }
         let router = match &http.files {
             Some(folder) if offered(Offer::Files) => files::around(router, folder, http.files_policy.clone()),

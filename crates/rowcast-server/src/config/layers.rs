@@ -126,6 +126,11 @@ impl Layers {
         }
     }
 
+    /// Lays one value over what is there, as a command means it.
+    pub(crate) fn say(&mut self, command: &'static str, key: &str, value: impl Into<Value>) {
+        self.set(key.to_owned(), value.into(), Origin::Flag(command));
+    }
+
     fn set(&mut self, key: String, value: Value, origin: Origin) {
         self.settings.insert(key, Setting { value, origin });
     }

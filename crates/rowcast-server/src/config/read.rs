@@ -1,6 +1,7 @@
 //! Values into types, key by key; whatever is wrong is noted and the rest is read on.
 
 pub(super) mod auth;
+pub(super) mod chat;
 mod event;
 mod influx;
 pub(super) mod ingest;
@@ -30,7 +31,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
     let mut r = Reader { layers, mistakes: layers.mistakes.clone() };
-    let config = Config {
+    let chat = r.chat();
+    let mut config = Config {
         listen: r.listen(),
         data: r.text("data").into(),
         database: r.database(),
@@ -39,7 +41,8 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
         drop_ins: r.drop_ins(),
         influx: r.influx(),
         socketio: r.socketio(),
-        auth: r.auth(),
+        auth: r.auth(chat.is_some()),
+        chat,
         log: r.log(),
         spool: r.spool(),
         limits: r.limits(),
@@ -62,6 +65,7 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
     };
     let is_on = config.auth.is_some();
     r.check_rules(&config.rules, is_on);
+    r.check_chat(&mut config);
     r.check(&config);
     if r.mistakes.0.is_empty() { Ok(config) } else { Err(r.mistakes.sorted()) }
 }

@@ -55,7 +55,9 @@ async fn it_says_what_to_open_and_what_to_try() {
             break;
         }
     }
-    for part in [&*demo.url, "sqlite3 rowcast-data/demo.db \"insert into readings", "curl -N"] {
+    for part in
+        [&*demo.url, &format!("{}/chat", demo.url), "sqlite3 rowcast-data/demo.db \"insert into readings", "curl -N"]
+    {
         assert!(said.contains(part), "{part}\n{said}");
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the binary: the real server, real sockets, real database files.
 
 mod bench;
+mod chat;
 mod classes;
 mod client;
 mod commands;

@@ -93,8 +93,8 @@ impl Key {
 }
 
 impl<'a> Reader<'a> {
-    /// `None`: everybody may do everything.
-    pub(super) fn auth(&mut self) -> Option<Auth> {
+    /// `None`: everybody may do everything. Where there is a chat, somebody is asked in any case.
+    pub(super) fn auth(&mut self, is_needed: bool) -> Option<Auth> {
         let told = self.mistakes.0.len();
         let mut keys: Vec<Key> = self.auth_secret().into_iter().collect();
         let layers = self.layers;
@@ -113,8 +113,9 @@ impl<'a> Reader<'a> {
         let key_sets = self.key_sets();
         let auth =
             Auth { keys, key_sets, expect: self.expect(), settings: self.token_settings(), users, ttl: self.ttl() };
-        let is_on =
-            !(auth.keys.is_empty() && auth.key_sets.is_empty() && auth.users.is_empty()) || auth.settings.anonymous;
+        let is_on = !(auth.keys.is_empty() && auth.key_sets.is_empty() && auth.users.is_empty())
+            || auth.settings.anonymous
+            || is_needed;
         if told == self.mistakes.0.len() {
             self.check_auth(&auth);
         }

@@ -1,14 +1,32 @@
 //! `[[rule]]`: who may do what with which rows and channels.
 
-use rowcast::auth::rules::{RuleError, RuleSpec, Rules};
+use rowcast::auth::rules::{Roles, RuleError, RuleSpec, Rules};
 use toml_edit::Value;
 
 use super::super::layers::Entry;
 use super::{Reader, sentence, shown};
 
 /// The keys of a `[[rule]]`.
-pub(crate) const KEYS: &[&str] =
-    &["table", "channel", "when", "read", "columns", "insert", "shared", "subscribe", "publish", "presence"];
+pub(crate) const KEYS: &[&str] = &[
+    "table",
+    "channel",
+    "when",
+    "read",
+    "rls",
+    "role",
+    "reads",
+    "claims",
+    "columns",
+    "insert",
+    "update",
+    "check",
+    "changes",
+    "delete",
+    "shared",
+    "subscribe",
+    "publish",
+    "presence",
+];
 
 /// All rules, of which it is known that they can be read.
 #[derive(Debug, Clone, Default)]
@@ -16,11 +34,14 @@ pub(crate) struct RuleSpecs {
     pub(crate) rules: Vec<RuleSpec>,
     pub(crate) admin: Option<String>,
     pub(crate) tenant_column: Option<String>,
+    pub(crate) role_claim: Option<String>,
 }
 
 impl RuleSpecs {
     pub(crate) fn to_rules(&self) -> Result<Rules, Vec<RuleError>> {
-        Rules::new(self.rules.clone(), self.admin.as_deref(), self.tenant_column.clone())
+        let mut rules = Rules::new(self.rules.clone(), self.admin.as_deref(), self.tenant_column.clone())?;
+        rules.role_claim.clone_from(&self.role_claim);
+        Ok(rules)
     }
 }
 
@@ -31,6 +52,7 @@ impl Reader<'_> {
             rules: Vec::new(),
             admin: given(self.text("auth.admin")),
             tenant_column: given(self.text("auth.tenant_column")),
+            role_claim: given(self.text("auth.role_claim")),
         };
         let layers = self.layers;
         let entries = layers.list("rule");
@@ -82,10 +104,19 @@ impl<'l> One<'_, 'l> {
             channel: self.text("channel"),
             when: self.text("when"),
             read: self.text("read"),
-            columns: self.read_as("columns", "a list of names", |value| {
-                value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+            rls: self.read_as("rls", "true or false", Value::as_bool).unwrap_or(false),
+            role: self.read_as("role", "a role, or a list of roles", |value| match value.as_str() {
+                Some(role) => Some(Roles::One(role.to_owned())),
+                None => names(value).map(Roles::Named),
             }),
+            reads: self.read_as("reads", "a list of tables", names),
+            claims: self.read_as("claims", "a list of names", names),
+            columns: self.read_as("columns", "a list of names", names),
             insert: self.text("insert"),
+            update: self.text("update"),
+            check: self.text("check"),
+            changes: self.read_as("changes", "a list of names", names),
+            delete: self.text("delete"),
             shared: self.read_as("shared", "true or false", Value::as_bool).unwrap_or(false),
             subscribe: self.text("subscribe"),
             publish: self.text("publish"),
@@ -112,6 +143,10 @@ impl<'l> One<'_, 'l> {
     }
 }
 
+fn names(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::tests::{config, layers};
@@ -134,6 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn a_table_s_own_policies_can_be_the_rule() {
+        let rule = "[[rule]]\ntable = 'tasks'\nrls = true\nrole = ['anon', 'authenticated']\nclaims = ['sub']
+            reads = ['members where user_id = claims.sub', 'app.teams']";
+        let rules = config(&format!("{ON}auth.role_claim = 'db_role'\n{rule}")).rules.to_rules().expect("rules");
+        assert_eq!(rules.role_claim.as_deref(), Some("db_role"));
+        let (rule, policies) = rules.ruled_by_policies().next().expect("one");
+        assert_eq!((&*rule.table.name, policies.roles().len(), policies.reads.len()), ("tasks", 2, 2));
+        let read: Vec<String> = rules.membership_tables().iter().map(ToString::to_string).collect();
+        assert_eq!(read, ["members", "app.teams"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place() {
         let told = |text: &str| Config::read(&layers(text, &[], vec![])).expect_err(text).to_string();
         for (rule, key, part) in [
@@ -142,7 +189,22 @@ mod tests {
             ("read = 'true'", "rule[0].table", "a table or about channels"),
             ("channel = 'lobby'\nsubscribe = 'true'", "rule[0].channel", "no pattern"),
             ("table = 'tasks'\ncolumns = 'id'", "rule[0].columns", "a list of names"),
+            ("table = 'tasks'\nread = 'true'\nchanges = ['a']", "rule[0].changes", "rows that are changed"),
+            ("table = 'tasks'\ndelete = 'true'", "rule[0].delete", "may not be read is not found"),
             ("table = 'tasks'\nwhen = 'owner = 1'", "rule[0].when", "no column `owner`"),
+            (
+                "table = 'tasks'\nrls = true\nrole = 'member'\nread = 'true'",
+                "rule[0].rls",
+                "policies say what may be read",
+            ),
+            ("table = 'tasks'\nrls = true\nrole = 'r'\nupdate = 'true'", "rule[0].update", "own policies"),
+            ("table = 'tasks'\nrls = true", "rule[0].role", "needs a role"),
+            ("table = 'tasks'\nrls = true\nrole = []", "rule[0].role", "no role"),
+            ("table = 'tasks'\nrls = true\nrole = 'none'", "rule[0].role", "no role"),
+            ("table = 'tasks'\nread = 'true'\nclaims = ['sub']", "rule[0].claims", "row-level security"),
+            ("table = 'tasks'\nrls = true\nrole = 'r'\nreads = ['members where']", "rule[0].reads", "at character"),
+            ("table = 'tasks'\nrls = true\nrole = 'r'\nreads = ['members on x']", "rule[0].reads", "where"),
+            ("channel = 'room:*'\nrls = true", "rule[0].rls", "rules about tables"),
         ] {
             let told = told(&format!("{ON}[[rule]]\n{rule}"));
             assert!(told.contains(&format!("{key}: ")) && told.contains(part), "{rule}: {told}");

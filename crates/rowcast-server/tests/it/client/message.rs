@@ -45,6 +45,7 @@ fields! {
         pub(crate) position: Position,
         pub(crate) heartbeat_ms: u64,
         pub(crate) limits: Limits,
+        #[serde(default, deserialize_with = "some")] pub(crate) claims: Option<String>,
     }
     Limits { pub(crate) frame_bytes: u64, pub(crate) subscriptions: u64 }
     Column { pub(crate) name: String, #[serde(rename = "type")] pub(crate) declared: String }

@@ -1,0 +1,10 @@
+//! The chat over real gateways, on real databases, with real sockets and a real mail server.
+
+mod accounts;
+mod browser;
+mod codes;
+mod live;
+mod mail;
+mod postbox;
+mod talk;
+mod world;
