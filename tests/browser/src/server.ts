@@ -128,6 +128,11 @@ export class Server {
     return server;
   }
 
+  /** `rowcast demo` with its chat, on which nobody is asked for a code. */
+  static chat(): Promise<Server> {
+    return Server.demo(60_000);
+  }
+
   /** `rowcast serve` on a new database that `schema` has made. */
   static async serve(schema: string): Promise<Server> {
     const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));

@@ -1,0 +1,136 @@
+// People who talk: each with a browser profile of their own.
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { expect, onTestFinished } from 'vitest';
+import { open } from './browser';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Browsers write each refusal on the console, that the server is away, and the client that one was removed from a talk. */
+const EXPECTED =
+  /\b(400|401|403|404|409|50[234])\b|net::ERR_|WebSocket connection|Password forms|Close received|no longer seen/;
+
+export interface Somebody {
+  readonly page: Page;
+  readonly id: string;
+  readonly name: string;
+  readonly email: string;
+  /** Everything that the server has told this browser. */
+  readonly heard: () => string;
+}
+
+let count = 0;
+
+export const PASSWORD = 'correct horse battery';
+
+/** Somebody new, who has signed up and looks at their talks. */
+export async function somebody(
+  browser: Browser,
+  url: string,
+  name: string,
+  options: BrowserContextOptions = {},
+): Promise<Somebody> {
+  const watched = await open(browser, `${url}/chat`, { reducedMotion: 'reduce', ...options });
+  const { page } = watched;
+  page.setDefaultTimeout(15_000);
+  onTestFinished(async () => {
+    await watched.close();
+    expect(watched.problems.filter((problem) => !EXPECTED.test(problem))).toEqual([]);
+  });
+  const heard: string[] = [];
+  page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => heard.push(String(payload))));
+  page.on(
+    'response',
+    (response) =>
+      void response.text().then(
+        (text) => heard.push(text),
+        () => undefined,
+      ),
+  );
+  count += 1;
+  const email = `person${count}.${Date.now()}@example.com`;
+  await page.getByRole('button', { name: 'Make an account' }).click();
+  await page.getByLabel('Name').fill(name);
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel(/^Password/).fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await page.getByRole('heading', { name: 'Talks', exact: true }).waitFor();
+  const { user } = (await ask(page, 'GET', '/me')) as { user: { id: string } };
+  return { page, id: user.id, name, email, heard: () => heard.join('\n') };
+}
+
+/** A request as the page itself makes it. */
+export function ask(page: Page, method: string, path: string, body?: unknown): Promise<unknown> {
+  return page.evaluate(
+    async ([how, where, what]) => {
+      const init: RequestInit = { method: how };
+      if (what !== undefined) Object.assign(init, { headers: { 'content-type': 'application/json' }, body: what });
+      const response = await fetch(`/chat/api${where}`, init);
+      const text = await response.text();
+      return text === '' ? { status: response.status } : { status: response.status, ...JSON.parse(text) };
+    },
+    [method, path, body === undefined ? undefined : JSON.stringify(body)] as const,
+  );
+}
+
+/** Makes them contacts, and returns the id of their talk. */
+export async function befriend(one: Somebody, other: Somebody): Promise<string> {
+  await ask(one.page, 'POST', '/contacts', { email: other.email });
+  await ask(other.page, 'POST', `/contacts/${one.id}/accept`);
+  const { room } = (await ask(one.page, 'POST', '/rooms', { kind: 'direct', user: other.id })) as {
+    room: { id: string };
+  };
+  return room.id;
+}
+
+/** Opens their talk in both browsers. */
+export async function talkTogether(one: Somebody, other: Somebody): Promise<string> {
+  const room = await befriend(one, other);
+  await openTalk(one.page, other.name);
+  await openTalk(other.page, one.name);
+  return room;
+}
+
+export async function openTalk(page: Page, name: string): Promise<void> {
+  await page.getByRole('list', { name: 'Talks' }).getByRole('link', { name }).click();
+  await composer(page).waitFor();
+}
+
+export const composer = (page: Page) => page.getByRole('textbox', { name: /^Message to/ });
+
+export async function say(page: Page, text: string): Promise<void> {
+  await composer(page).fill(text);
+  await composer(page).press('Enter');
+}
+
+/** The message with this text. */
+export const message = (page: Page, text: string) =>
+  page.locator('.message').filter({ has: page.locator('.body', { hasText: text }) });
+
+/** The texts that are shown, in order. */
+export const texts = (page: Page) => page.locator('.message .body').allInnerTexts();
+
+/** Something from the menu of a message. */
+export async function choose(page: Page, text: string, item: string): Promise<void> {
+  await message(page, text).last().hover();
+  await message(page, text).last().getByRole('button', { name: 'More' }).click();
+  await page.getByRole('menuitem', { name: item }).click();
+}
+
+interface Violation {
+  readonly id: string;
+  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
+}
+
+/** What axe finds on the page as it is. */
+export async function violations(page: Page): Promise<string[]> {
+  // By evaluation: the pages' own policy lets no foreign script in.
+  await page.evaluate(AXE);
+  const found = await page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run: () => Promise<{ violations: Violation[] }> } };
+    return (await axe.run()).violations;
+  });
+  return found.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`));
+}

@@ -1,0 +1,142 @@
+// All talks, the newest first: with whom, what was said last, and how much of it is unread.
+
+import { useEffect, useState } from 'react';
+import { navigate, useLink } from '../../shell/router';
+import { Skeleton } from '../../ui/empty';
+import { useCell, useChat } from '../chat';
+import { type Talk, useDirectory } from '../directory';
+import { Avatar, ContactAvatar } from '../people/avatar';
+import { type Message, momentOf } from '../store/rows';
+import { total } from '../store/unread';
+import { shortTime } from '../store/when';
+import { useFile } from '../talk/attachment';
+import { Found } from '../talk/found';
+import { eventText, summary } from '../talk/words';
+import { Icon } from '../ui/icon';
+
+export function TalkList({ open }: { open: string | null }) {
+  const { talks: all, ready } = useDirectory();
+  const [words, setWords] = useState('');
+  useLatest(all);
+  const wanted = words.trim().toLocaleLowerCase();
+  const shown = wanted === '' ? all : all.filter(({ title }) => title.toLocaleLowerCase().includes(wanted));
+  return (
+    <>
+      <div className="side-search">
+        <Icon name="search" />
+        <input
+          type="search"
+          className="text-input"
+          aria-label="Search talks and messages"
+          placeholder="Search talks and messages"
+          value={words}
+          onChange={(event) => setWords(event.target.value)}
+        />
+      </div>
+      <div className="side-scroll">
+        {!ready && all.length === 0 && <Skeleton lines={8} label="Loading the talks" />}
+        {ready && all.length === 0 && wanted === '' && <NoTalks />}
+        <ul className="talks" aria-label="Talks">
+          {shown.map((talk) => (
+            <TalkRow key={talk.room.id} talk={talk} isOpen={talk.room.id === open} />
+          ))}
+        </ul>
+        {wanted.length >= 2 && (
+          <section aria-label="Messages">
+            <h2 className="side-title">Messages</h2>
+            <Found
+              words={words}
+              room={null}
+              onPick={(message) => navigate(`/chat/t/${message.room}?at=${message.id}`)}
+            />
+          </section>
+        )}
+      </div>
+    </>
+  );
+}
+
+function NoTalks() {
+  const follow = useLink();
+  return (
+    <div className="empty">
+      <h2>No talks yet</h2>
+      <p>Add somebody by their e-mail address, or give them your link.</p>
+      <a className="button primary" href="/chat/contacts" onClick={follow}>
+        Find people
+      </a>
+    </div>
+  );
+}
+
+/** Reads the newest messages that no change has brought. */
+function useLatest(all: readonly Talk[]): void {
+  const { talks } = useChat();
+  const followed = useCell(talks.followed);
+  useEffect(() => {
+    if (followed === 0) return;
+    const ids = new Map(all.map(({ room }) => [room.id, room.last_id]));
+    void talks.readLatest(ids).catch(() => undefined);
+  }, [talks, all, followed]);
+}
+
+function TalkRow({ talk, isOpen }: { talk: Talk; isOpen: boolean }) {
+  const { talks } = useChat();
+  const { isClose } = useDirectory();
+  const follow = useLink();
+  const latest = useCell(talks.latest).get(talk.room.id);
+  const counted = useCell(talks.unread).get(talk.room.id);
+  const unread = counted === undefined ? 0 : total(counted);
+  const { room, title, picture, peer, muted } = talk;
+  const isContact = peer !== null && isClose(peer);
+  const Picture = isContact ? ContactAvatar : Avatar;
+  const at = latest === undefined ? room.last_at : latest.created_at;
+  return (
+    <li>
+      <a
+        className="talk-row"
+        href={`/chat/t/${room.id}`}
+        onClick={follow}
+        aria-current={isOpen ? 'page' : undefined}
+        data-unread={unread > 0 || undefined}
+      >
+        <Picture id={peer ?? room.id} name={title} picture={picture} />
+        <span className="talk-row-main">
+          <span className="talk-row-head">
+            <span className="talk-row-name" dir="auto">
+              {title}
+            </span>
+            {at !== null && <time className="quiet">{shortTime(momentOf(at))}</time>}
+          </span>
+          <span className="talk-row-foot">
+            <span className="talk-row-text" dir="auto">
+              {latest === undefined ? '' : <Last message={latest} isGroup={peer === null} />}
+            </span>
+            {muted && (
+              <>
+                <Icon name="bellOff" />
+                <span className="visually-hidden">muted</span>
+              </>
+            )}
+            {unread > 0 && (
+              <span className={muted ? 'badge calm' : 'badge'}>
+                {unread > 999 ? '999+' : unread}
+                <span className="visually-hidden"> unread</span>
+              </span>
+            )}
+          </span>
+        </span>
+      </a>
+    </li>
+  );
+}
+
+function Last({ message, isGroup }: { message: Message; isGroup: boolean }) {
+  const { me } = useChat();
+  const { person } = useDirectory();
+  const file = useFile(message.file);
+  if (message.kind === 'event') return eventText(message, me.id, (user) => person(user).name);
+  const text = summary(message, file);
+  if (message.sender === me.id) return `You: ${text}`;
+  return isGroup ? `${person(message.sender).name}: ${text}` : text;
+}
