@@ -75,7 +75,7 @@ impl Chat {
         Ok(Self { settings, mail, place })
     }
 
-    /// What it needs of a gateway: its tables. Its [`rules`] have to be among those of the gateway's `Auth`, before all others.
+    /// What it needs of a gateway: its tables. Its [`rules()`] have to be among those of the gateway's `Auth`, before all others.
     pub fn prepare(&self, builder: Builder) -> Builder {
         let all = |of: fn(&steps::Step) -> fn() -> Vec<TableSpec>| {
             steps::STEPS.iter().flat_map(|step| of(step)()).collect::<Vec<_>>()

@@ -5,117 +5,40 @@
 
 mod policies;
 mod rights;
+mod rows;
+mod wish;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::bound::{Bound, head};
-use super::events::{EventName, HISTORY, HISTORY_MAX};
+use super::bound::head;
 use super::fold::pending;
 use super::identify::Judged;
 use super::node::Node;
-use super::order::parse_order;
 use super::permit::Permit;
 use super::quota::Accounts;
-use super::read::{Broken, Follow, Frame, Gap, Skip, broken};
+use super::read::{Broken, Follow, Frame, Gap, broken};
 use super::rights::{NoRights, Rights};
-use super::settle::Unsettled;
-use super::share::{Need, Next, Piece, Reader, Taken};
-use crate::auth::Identity;
-use crate::event::{Channel, Offset, Position, Table};
-use crate::filter::Filter;
-use crate::hub::{SubscriptionKey, now_ms};
+use super::share::Need;
+use crate::event::{Channel, Offset, Position};
+use crate::hub::SubscriptionKey;
 use crate::presence::Key;
-use crate::protocol::deliver::Deliver;
-use crate::protocol::encode::{self, Wire};
-use crate::protocol::named::Named;
-use crate::protocol::{Code, GapReason, Problem, ServerMessage, SnapshotWish};
+use crate::protocol::encode;
+use crate::protocol::{Code, GapReason, Problem, ServerMessage};
 use crate::source::notify::NotHeard;
-use crate::store::{OrderBy, Select, StoreError};
+use crate::store::StoreError;
+
+pub(super) use wish::{Start, Wish};
 
 /// Events read from the log in one go.
 pub(super) const EVENTS_MAX: usize = 1024;
 pub(super) const BYTES_MAX: usize = 256 << 10;
 /// As much of it is told at once: a client that reads nothing holds this a few times.
 pub(super) const PIECE_BYTES: usize = 64 << 10;
-/// So many snapshots are taken until one can be followed.
-const SNAPSHOTS: u32 = 11;
 /// The pause before a database that is away is asked for a table again.
 const AWAY: Duration = Duration::from_millis(250);
-
-/// What the client asked for.
-#[derive(Debug)]
-pub(super) struct Wish {
-    pub(super) id: String,
-    /// Who asks.
-    pub(super) identity: Mutex<Arc<Identity>>,
-    /// What the client was shown last, so that it is known whether it can go on with that.
-    pub(super) shown: Mutex<Option<Bound>>,
-    /// What decides about it at the moment, so that the next one who asks for the same finds it.
-    pub(super) rights: Mutex<Arc<Rights>>,
-    /// Up to where everything was told, where it reads the log for itself for good.
-    pub(super) told: Mutex<Option<Position>>,
-    /// `id` as JSON.
-    pub(super) id_json: Arc<str>,
-    pub(super) channel: Channel,
-    pub(super) filter: Option<Filter>,
-    pub(super) columns: Option<Vec<String>>,
-    pub(super) snapshot: SnapshotWish,
-    pub(super) old: bool,
-    /// How it is told until the hub carries it, and then.
-    pub(super) wire: Wire,
-    pub(super) live: Wire,
-    pub(super) deliver: Deliver,
-    /// Changes of the channel, a table, are told as this; on an event stream within a `message`, if so.
-    pub(super) event: Option<(Arc<EventName>, bool)>,
-    /// The table as it was when it was last looked up, so that going on does not depend on the database.
-    pub(super) known: Mutex<Option<Arc<Table>>>,
-}
-
-impl Wish {
-    /// Of a channel that has no rows.
-    pub(super) fn plain(id: String, identity: &Arc<Identity>, channel: Channel, wire: Wire) -> Self {
-        Self {
-            id_json: serde_json::to_string(&id).expect("a string is always JSON").into(),
-            id,
-            identity: Mutex::new(identity.clone()),
-            shown: Mutex::default(),
-            rights: Mutex::new(Rights::everything()),
-            told: Mutex::default(),
-            channel,
-            filter: None,
-            columns: None,
-            snapshot: SnapshotWish::Simple(false),
-            old: false,
-            wire,
-            live: wire,
-            deliver: Deliver::Strict,
-            event: None,
-            known: Mutex::default(),
-        }
-    }
-
-    /// Whether it begins with rows.
-    pub(super) fn reads_rows(&self) -> bool {
-        matches!(self.channel, Channel::Table(_)) && self.snapshot.wanted()
-    }
-}
-
-/// Where to begin.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Start {
-    /// With a snapshot, or at the head where none is wanted.
-    Fresh,
-    /// After a position that the client gave.
-    Since(Position),
-    /// After a position that the client has reached on this connection: nothing is said about it.
-    Quietly(Position),
-    /// What was begun is of no use any more: the client is told to forget it.
-    Anew,
-}
 
 /// What the task has for its session.
 #[derive(Debug)]
@@ -145,21 +68,6 @@ pub(super) enum Step {
 
 /// The session is gone, or has unsubscribed.
 struct Gone;
-
-/// Why there is no snapshot.
-enum NoSnapshot {
-    /// The others who shared it were faster.
-    FellOut,
-    /// Who pays for it has read too many rows already.
-    Refused(Problem),
-    Unsettled(Unsettled),
-}
-
-impl From<Unsettled> for NoSnapshot {
-    fn from(unsettled: Unsettled) -> Self {
-        Self::Unsettled(unsettled)
-    }
-}
 
 /// A step, and the subscription that it is about.
 ///
@@ -352,162 +260,6 @@ impl Way {
 
     fn beginning(&self) -> Position {
         Position { offset: Offset(0), ..self.follow.cursor }
-    }
-
-    /// Snapshot, and the exact position that it stands for; or the head, where no snapshot is wanted.
-    async fn fresh(&mut self, mut need: Need) -> Result<Result<(), Problem>, Gone> {
-        self.shown = false;
-        let Some(bound) = self.follow.bound.clone().filter(|_| self.follow.wish.snapshot.wanted()) else {
-            // A NOTIFY that was heard from now on comes after the head; what the hub has not dispatched yet may say that
-            // hearing has begun, which is no gap to one who comes after that.
-            let position = match self.follow.wish.channel {
-                Channel::Notify(_) => self.node.log.head(),
-                Channel::Table(_) | Channel::Room(_) | Channel::Event(_) => self.node.hub.between().await,
-            };
-            self.begin_at(position);
-            if !self.covers(position).await {
-                let message = "what you may see changes faster than it can be found out";
-                return Ok(Err(Problem::new(Code::Unavailable, message).hint("try again in a moment")));
-            }
-            return Ok(Ok(self.say_subscribed(false).await?));
-        };
-        let mut bound = bound;
-        for tried in 0..SNAPSHOTS {
-            self.wait_for_rows().await;
-            let (reason, message) = match self.snapshot(&bound, need).await? {
-                Ok(Taken { settled, mark }) if self.fits(&bound, settled).await => {
-                    self.begin_at(settled.position);
-                    self.follow.skip = (!settled.is_clean()).then_some(Skip { mark, until: settled.until });
-                    return Ok(Ok(self.say_subscribed(false).await?));
-                }
-                // The rows were allowed; what follows them has to be judged by what was allowed then.
-                Ok(_) => (None, "what you may see has changed while rows were read"),
-                Err(NoSnapshot::FellOut) => {
-                    need.shared = false;
-                    (Some(GapReason::Retention), "rows were taken too slowly to be shared with other clients")
-                }
-                Err(NoSnapshot::Refused(_)) if self.again => continue,
-                Err(NoSnapshot::Refused(problem)) => return Ok(Err(problem)),
-                Err(NoSnapshot::Unsettled(Unsettled::Store(StoreError::Altered(_)))) => {
-                    (Some(GapReason::Schema), "the table was altered")
-                }
-                Err(NoSnapshot::Unsettled(Unsettled::Outrun)) => {
-                    (Some(GapReason::Retention), "the log has moved on while rows were read")
-                }
-                Err(NoSnapshot::Unsettled(Unsettled::Store(error))) => return Ok(Err(store_problem(error))),
-            };
-            if reason.is_none() {
-                // What rules read of other tables may change in a burst.
-                tokio::time::sleep(Duration::from_millis(1 << tried)).await;
-            }
-            // The rows that the client has are not those of any position.
-            if std::mem::take(&mut self.shown) {
-                self.say_broken(reason, message.to_owned()).await?;
-            }
-            if let Err(no) = self.bind_to_catalog(None).await {
-                return Ok(Err(no.into()));
-            }
-            bound = self.follow.bound.clone().unwrap_or(bound);
-        }
-        let message = "the table is altered, or what you may see of it changes, or the log moves on, faster than the table can be read";
-        Ok(Err(Problem::new(Code::Unavailable, message).hint("let the log keep more: log.keep_events, log.keep_bytes")))
-    }
-
-    /// Sends the rows, and returns where they stand.
-    async fn snapshot(&mut self, bound: &Bound, need: Need) -> Result<Result<Taken, NoSnapshot>, Gone> {
-        let select = match self.select(bound, &self.follow.rights) {
-            Ok(select) => select,
-            Err(problem) => return Ok(Err(Unsettled::from(StoreError::Refused(problem.message)).into())),
-        };
-        let mut reader = Reader::begin(&self.node, select, need);
-        if let Some(named) = bound.projection.named.clone() {
-            return self.recall(bound, &named, reader).await;
-        }
-        let (columns, key) = head(bound);
-        let mut head = Some((&columns[..], &key[..]));
-        loop {
-            match reader.next().await {
-                Next::Rows(piece) => {
-                    if let Err(problem) = self.pay(&piece, head.is_some()) {
-                        return Ok(Err(NoSnapshot::Refused(problem)));
-                    }
-                    let wish = &self.follow.wish;
-                    let rows = piece.json(&bound.table, &bound.projection);
-                    let frame = encode::snapshot(wish.wire, &wish.id_json, head.take(), &rows, piece.done);
-                    self.shown = true;
-                    self.send(Step::Frames(vec![(None, frame)])).await?;
-                }
-                Next::End(outcome) => return Ok(outcome.map_err(NoSnapshot::from)),
-                Next::FellOut => return Ok(Err(NoSnapshot::FellOut)),
-            }
-        }
-    }
-
-    /// Tells the rows as the events that they were, in the reverse of their order: the newest last.
-    async fn recall(
-        &mut self,
-        bound: &Bound,
-        named: &Named,
-        mut reader: Reader,
-    ) -> Result<Result<Taken, NoSnapshot>, Gone> {
-        let mut rows = Vec::new();
-        loop {
-            match reader.next().await {
-                Next::Rows(piece) => match self.pay(&piece, rows.is_empty()) {
-                    Ok(()) => rows.extend_from_slice(piece.rows()),
-                    Err(problem) => return Ok(Err(NoSnapshot::Refused(problem))),
-                },
-                Next::End(Ok(taken)) => {
-                    self.shown = true;
-                    let (wish, columns, now) = (&self.follow.wish, &bound.projection.columns, now_ms());
-                    let told = rows.iter().rev().map(|row| named.recall(&bound.table, row, columns, now));
-                    let frames: Vec<_> = told.map(|told| (None, told.frame(wish.wire, &wish.id_json))).collect();
-                    for frames in frames.chunks(EVENTS_MAX) {
-                        self.send(Step::Frames(frames.to_vec())).await?;
-                    }
-                    return Ok(Ok(taken));
-                }
-                Next::End(Err(error)) => return Ok(Err(NoSnapshot::from(error))),
-                Next::FellOut => return Ok(Err(NoSnapshot::FellOut)),
-            }
-        }
-    }
-
-    /// A snapshot that its client has not asked for waits until it may be read; any other one was refused before.
-    async fn wait_for_rows(&self) {
-        if let Some(accounts) = self.accounts.as_ref().filter(|_| self.again) {
-            tokio::time::sleep(accounts.wait_for_rows()).await;
-        }
-    }
-
-    /// Counts rows. One that has begun is told to its end: what it takes too much is owed. When it is its turn others may have taken all.
-    fn pay(&self, piece: &Piece, first: bool) -> Result<(), Problem> {
-        let Some(accounts) = &self.accounts else { return Ok(()) };
-        if first {
-            accounts.may_read_rows()?;
-        }
-        accounts.rows_read(piece.rows().len());
-        Ok(())
-    }
-
-    fn select(&self, bound: &Bound, rights: &Rights) -> Result<Select, Problem> {
-        let readable = rights.columns.as_deref();
-        let (order_by, mut limit) = self.follow.wish.snapshot.parts();
-        let mut order_by = order_by.map_or(Ok(Vec::new()), |text| parse_order(text, &bound.table, readable))?;
-        if self.follow.wish.event.is_some() {
-            if limit.is_some_and(|limit| limit > HISTORY_MAX) {
-                let message = format!("the history of an event has at most {HISTORY_MAX} rows");
-                return Err(Problem::new(Code::BadMessage, message).hint("read more from its table"));
-            }
-            limit = limit.or(Some(HISTORY));
-            if order_by.is_empty() {
-                let newest = |&column: &usize| OrderBy { column, descending: true };
-                order_by = bound.table.key.iter().map(newest).collect();
-            }
-        }
-        let (table, filter) = (bound.table.clone(), bound.predicate.clone());
-        let role = rights.judge.as_ref().map(|judge| judge.role().clone());
-        Ok(Select { table, filter, order_by, limit, offset: 0, role })
     }
 
     /// Reads the log until the hub is near.

@@ -3,12 +3,14 @@
 //! `subscribe`, `unsubscribe`, `publish`, `insert`, `update`, `delete`, `write`, `track`, `untrack` and `ping` are events with the native
 //! message as their argument; what the session answers goes into the acknowledgement, where the client asks for one, and what follows are events.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod answer;
+mod push;
+mod translate;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
 use super::data::Arguments;
@@ -17,20 +19,18 @@ use super::packet;
 use super::push::{PUSHED, Pushed};
 use super::records::Followed;
 use super::recovery::{Plan, Recovery};
-use super::settings::What;
-use crate::auth::Standing;
 use crate::event::Position;
-use crate::hub::{Closing, Lane};
+use crate::hub::Lane;
 use crate::protocol::engineio::Eio;
 use crate::protocol::socketio::ROOT;
-use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe, frame};
+use crate::protocol::{ClientMessage, Code, Problem, ServerMessage, Subscribe};
 use crate::session::Session;
 use crate::session::quota::Excess;
 use crate::transport::engineio::Handshake;
 use crate::transport::socket::End;
 
-/// When a push that could not begin is tried again.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) use answer::close;
+use answer::{About, Owed, answer, tell};
 
 /// A wish that is longer is not kept.
 const WISH_BYTES: usize = 16 << 10;
@@ -63,30 +63,6 @@ pub(super) struct Native {
     followed: u32,
     /// It is in the root namespace, and hears what the session says.
     is_in: bool,
-}
-
-/// An answer that the client waits for.
-struct Owed {
-    what: About,
-    id: u64,
-}
-
-/// How the session's answer is known.
-#[derive(PartialEq, Eq)]
-enum About {
-    /// By the subscription.
-    Subscription(String),
-    /// By our own reference, instead of which the client's goes out.
-    Request(String, Option<String>),
-}
-
-/// What is read of a message of the session.
-#[derive(Deserialize)]
-struct Said<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: std::borrow::Cow<'a, str>,
-    id: Option<String>,
-    r#ref: Option<String>,
 }
 
 impl Native {
@@ -206,67 +182,6 @@ impl Native {
         self.waiting = None;
     }
 
-    /// Begins what waits for this event, once however often it is said. Returns whether anything does.
-    fn push_after(&mut self, event: Option<&str>, out: &mut Vec<Bytes>) -> bool {
-        let pushes = self.pushes.clone();
-        let mut known = false;
-        for (n, pushed) in pushes.iter().enumerate() {
-            if pushed.push.after.as_deref() != event {
-                continue;
-            }
-            known = true;
-            if std::mem::replace(&mut self.begun[n], true) {
-                continue;
-            }
-            match &pushed.push.what {
-                What::Data(data) => {
-                    if let Ok(arguments) = Arguments::one(data) {
-                        out.extend(
-                            packet::event(Eio::V4, ROOT, None, &pushed.push.event, &arguments, None).iter().cloned(),
-                        );
-                    }
-                }
-                What::Channel(..) => self.follow(n),
-            }
-        }
-        known
-    }
-
-    fn follow(&mut self, n: usize) {
-        let pushed = &self.pushes[n];
-        let alone = self.recovery.as_ref().is_some_and(Recovery::is_first);
-        let Some(subscribe) = pushed.subscribe(alone) else { return };
-        // Whatever is committed after the client has heard that it is connected comes after this.
-        let now = self.session.position();
-        let subject = self.session.subject(&subscribe);
-        if let Some(recovery) = &mut self.recovery {
-            recovery.follow(&pushed.id, subject, None, Some(now));
-        }
-        match self.session.resume(subscribe, now) {
-            Ok(()) => {}
-            Err(problem) if problem.code == Code::Unauthenticated => {
-                if let Some(recovery) = &mut self.recovery {
-                    recovery.unfollow(&self.pushes[n].id);
-                }
-                self.try_again(n);
-            }
-            Err(problem) => self.fail(n, &problem.to_string()),
-        }
-    }
-
-    fn fail(&mut self, n: usize, why: &str) {
-        let Pushed { push, id, .. } = &self.pushes[n];
-        if let Some(recovery) = &mut self.recovery {
-            recovery.unfollow(id);
-        }
-        tracing::warn!(event = push.event, "a Socket.IO client does not get what is configured for it, yet: {why}");
-        self.try_again(n);
-    }
-
-    fn try_again(&mut self, n: usize) {
-        self.waiting.get_or_insert_with(|| (Instant::now() + AGAIN, Vec::new())).1.push(n);
-    }
-
     /// Does what an event asks for. Returns whether it is one that is known.
     pub(super) fn event(
         &mut self,
@@ -384,21 +299,6 @@ impl Native {
         }
     }
 
-    /// Gives a request a reference of our own, so that its answer is known.
-    fn refer(&mut self, reference: &mut Option<String>, id: Option<u64>) {
-        let Some(id) = id else { return };
-        let own = format!("\u{1}{}", self.next_reference);
-        self.next_reference += 1;
-        let theirs = reference.replace(own.clone());
-        self.owed.push(Owed { what: About::Request(own, theirs), id });
-    }
-
-    fn settle(&mut self, about: &About, told: &ServerMessage, out: &mut Vec<Bytes>) {
-        if let Some(n) = self.owed.iter().position(|owed| owed.what == *about) {
-            answer(self.owed.swap_remove(n).id, told, out);
-        }
-    }
-
     /// Lets the hub write to the client's connection by itself, while all that it has goes out as it is and nothing follows from it.
     pub(super) fn carried_by(&mut self, lane: Option<&Arc<Lane>>) {
         let as_it_is = self.owed.is_empty()
@@ -454,108 +354,6 @@ impl Native {
             out.extend(word(&position.to_string(), &offset));
         }
     }
-
-    /// Makes what the session has written into what the client is to get. What need not change stays the shared bytes that it is.
-    fn translate(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) {
-        let mut from = 0;
-        let mut at = 0;
-        for (_, message) in frame::messages(chunk) {
-            let end = message.as_ptr() as usize - chunk.as_ptr() as usize + message.len();
-            if let Some(instead) = self.instead(&message) {
-                if from < at {
-                    out.push(chunk.slice(from..at));
-                }
-                out.extend(instead);
-                from = end;
-            }
-            at = end;
-        }
-        if from < at {
-            out.push(chunk.slice(from..at));
-        }
-    }
-
-    /// What goes out instead of a message; `None` for one that goes out as it is.
-    fn instead(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
-        const LONGEST: usize = "authenticated".len();
-        let name = message.get(4..)?;
-        let name = &name[..name.iter().take(LONGEST + 1).position(|byte| *byte == b'"')?];
-        if !self.is_in {
-            return Some(Vec::new());
-        }
-        match name {
-            b"message" => {
-                self.pushes.iter().find_map(|pushed| pushed.show(message, self.recovers)).map(|shown| vec![shown])
-            }
-            b"position" if self.own.is_empty() => Some(Vec::new()),
-            b"position" => self.position(message),
-            b"subscribed" | b"error" | b"published" | b"inserted" | b"written" | b"authenticated" | b"tracked"
-            | b"untracked" | b"pong" | b"gap" | b"skipped" => self.control(message),
-            _ => None,
-        }
-    }
-
-    /// Tells an idle client up to where it has everything.
-    fn position(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
-        #[derive(Deserialize)]
-        struct Reached {
-            position: String,
-        }
-        let (_, Reached { position }): (String, Reached) = serde_json::from_slice(message.get(2..)?).ok()?;
-        Some(word(&position, &self.recovery.as_ref()?.offset(&position)?))
-    }
-
-    fn control(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
-        let parts: Vec<&RawValue> = serde_json::from_slice(message.get(2..)?).ok()?;
-        let json = parts.get(1)?.get();
-        let said: Said<'_> = serde_json::from_str(json).ok()?;
-        if let Some(id) = said.id.as_deref().filter(|id| id.starts_with(PUSHED)) {
-            if said.kind == "error"
-                && let Some(n) = self.pushes.iter().position(|pushed| pushed.id == id)
-            {
-                // Told by `expiring`, and mended by a newer token: nothing that an operator should look at.
-                match self.session.identity().standing {
-                    Standing::Unknown => self.try_again(n),
-                    _ => self.fail(n, json),
-                }
-            }
-            return Some(Vec::new());
-        }
-        let about = match (said.r#ref, said.id) {
-            (Some(reference), _) => {
-                let is_it = |owed: &&Owed| matches!(&owed.what, About::Request(own, _) if *own == reference);
-                self.owed.iter().position(|owed| is_it(&owed))?
-            }
-            (None, Some(id)) if said.kind != "gap" && said.kind != "skipped" => {
-                if said.kind == "error" {
-                    // One that is about a subscription which goes on is no answer to who asked for it.
-                    if self.session.follows(&id) || !self.own.remove(&id) {
-                        return None;
-                    }
-                    if let Some(recovery) = &mut self.recovery {
-                        recovery.unfollow(&id);
-                    }
-                }
-                self.owed.iter().position(|owed| owed.what == About::Subscription(id.clone()))?
-            }
-            _ => return None,
-        };
-        let Owed { what, id } = self.owed.swap_remove(about);
-        let json = match what {
-            About::Request(_, theirs) => with_reference(json, theirs)?,
-            About::Subscription(_) => json.to_owned(),
-        };
-        let arguments = Arguments { json, count: 1, attachments: Vec::new() };
-        Some(packet::ack(Eio::V4, ROOT, id, &arguments).to_vec())
-    }
-}
-
-/// Why the connection ends, as an event.
-pub(super) fn close(closing: &Closing) -> Vec<Bytes> {
-    let Closing { reason, message, retry_ms } = closing.clone();
-    let told = ServerMessage::Close { reason: reason.into(), message, retry_ms };
-    let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
-    packet::event(Eio::V4, ROOT, None, told.kind(), &arguments, None).to_vec()
 }
 
 /// The native message in an event: its argument, and the event's name for its type.
@@ -572,34 +370,4 @@ fn read(name: &str, arguments: &Arguments) -> Result<(ClientMessage, String), Pr
     let comma = if rest.starts_with('}') { "" } else { "," };
     let text = format!("{{\"type\":\"{name}\"{comma}{rest}");
     Ok((ClientMessage::parse(&text)?, text))
-}
-
-/// Everything up to here has been told; what the client is to give back for it.
-fn word(position: &str, offset: &str) -> Vec<Bytes> {
-    let told = ServerMessage::Position { position: position.to_owned() };
-    let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
-    packet::event(Eio::V4, ROOT, None, told.kind(), &arguments, Some(&format!("\"{offset}\""))).to_vec()
-}
-
-/// Answers, or tells it as an event where no answer is wanted.
-fn tell(id: Option<u64>, told: &ServerMessage, out: &mut Vec<Bytes>) {
-    let Some(id) = id else {
-        let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
-        return out.extend(packet::event(Eio::V4, ROOT, None, told.kind(), &arguments, None).iter().cloned());
-    };
-    answer(id, told, out);
-}
-
-fn answer(id: u64, told: &ServerMessage, out: &mut Vec<Bytes>) {
-    let arguments = Arguments { json: told.to_json(), count: 1, attachments: Vec::new() };
-    out.extend(packet::ack(Eio::V4, ROOT, id, &arguments).iter().cloned());
-}
-
-fn with_reference(json: &str, reference: Option<String>) -> Option<String> {
-    let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json).ok()?;
-    match reference {
-        Some(reference) => fields.insert("ref".into(), serde_json::value::to_raw_value(&reference).ok()?),
-        None => fields.remove("ref"),
-    };
-    serde_json::to_string(&fields).ok()
 }
