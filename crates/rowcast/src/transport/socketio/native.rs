@@ -30,7 +30,7 @@ use crate::transport::engineio::Handshake;
 use crate::transport::socket::End;
 
 pub(super) use answer::close;
-use answer::{About, Owed, answer, tell};
+use answer::{About, Owed, answer, tell, word};
 
 /// A wish that is longer is not kept.
 const WISH_BYTES: usize = 16 << 10;
