@@ -7,6 +7,7 @@ mod membership;
 mod policies;
 mod presence;
 mod reading;
+mod ticks;
 mod unseen;
 mod world;
 mod writing;

@@ -11,6 +11,7 @@ use rowcast::event::Position;
 use rowcast::protocol::ServerMessage;
 use serde_json::{Map, Value as Json, json};
 
+use super::ticks::Ticks;
 use super::world::{Client, Held, World, auth, identity, read};
 
 const SCHEMA: &str = "
@@ -188,30 +189,6 @@ fn change(rng: &mut StdRng) -> String {
         18 => format!("DELETE FROM blocks WHERE user = '{user}'"),
         _ if rng.random_bool(0.5) => format!("INSERT OR IGNORE INTO admins VALUES ('{user}')"),
         _ => format!("DELETE FROM admins WHERE user = '{user}'"),
-    }
-}
-
-/// Follows the commits.
-struct Ticks {
-    client: Client,
-    places: BTreeMap<u64, Position>,
-}
-
-impl Ticks {
-    async fn follow(world: &World) -> Self {
-        let mut client = world.client(&identity(json!({ "sub": "clock" })));
-        client.subscribe("table:ticks", json!({}));
-        client.hears(&["0 rows", "subscribed"]).await;
-        Self { client, places: BTreeMap::new() }
-    }
-
-    async fn until(&mut self, n: u64) -> BTreeMap<u64, Position> {
-        while !self.places.contains_key(&n) {
-            if let ServerMessage::Change { row, position, .. } = self.client.next().await {
-                self.places.insert(row["n"].as_u64().expect("a number"), position.parse().expect("a position"));
-            }
-        }
-        self.places.clone()
     }
 }
 

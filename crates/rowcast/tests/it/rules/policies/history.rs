@@ -3,8 +3,6 @@
 //! Policies over the row and the claims alone are held at every position; those that read other tables, whenever a client has heard all.
 //! `ROWCAST_SEED` repeats one history, `ROWCAST_HISTORIES` runs more of them.
 
-use std::collections::BTreeMap;
-
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rowcast::auth::rules::RuleSpec;
@@ -14,6 +12,7 @@ use rowcast::protocol::ServerMessage;
 use serde_json::{Map, Value as Json, json};
 
 use super::world::{Stage, rls};
+use crate::rules::ticks::Ticks;
 use crate::rules::world::{Client, Held, World, identity, read};
 
 const SCHEMA: &str = "
@@ -152,30 +151,6 @@ fn change(rng: &mut StdRng, waits: bool) -> String {
         11 => format!("DELETE FROM memberships WHERE user_id = '{user}' AND room = {room}"),
         12 => format!("INSERT INTO blocks (user_id, other) VALUES ('{user}', '{other}')"),
         _ => format!("DELETE FROM blocks WHERE user_id = '{user}'"),
-    }
-}
-
-/// Follows the commits.
-struct Ticks {
-    client: Client,
-    places: BTreeMap<u64, Position>,
-}
-
-impl Ticks {
-    async fn follow(world: &World) -> Self {
-        let mut client = world.client(&identity(json!({ "sub": "clock" })));
-        client.subscribe("table:ticks", json!({}));
-        client.hears(&["0 rows", "subscribed"]).await;
-        Self { client, places: BTreeMap::new() }
-    }
-
-    async fn until(&mut self, n: u64) -> BTreeMap<u64, Position> {
-        while !self.places.contains_key(&n) {
-            if let ServerMessage::Change { row, position, .. } = self.client.next().await {
-                self.places.insert(row["n"].as_u64().expect("a number"), position.parse().expect("a position"));
-            }
-        }
-        self.places.clone()
     }
 }
 
