@@ -1,5 +1,6 @@
 //! What may be changed and removed: by the row as it is, and as it would be, over each database.
 
+use mysql_async::prelude::Queryable;
 use rowcast::auth::Auth;
 use rowcast::auth::rules::RuleSpec;
 use rowcast::gateway::Database;
@@ -159,6 +160,29 @@ async fn story(world: &World) {
     assert_eq!(delete(&mut nobody, "true").await, Ok(vec![0]));
 }
 
+async fn postgres() -> (servers::Database, World) {
+    let database = servers::Database::new().await.expect("a database");
+    for sql in SCHEMA {
+        database.run(sql).await;
+    }
+    let (slot, publication) = (database.name.clone(), database.name.clone());
+    let settings = PostgresSettings { slot, publication, ..PostgresSettings::default() };
+    let address = database.url().parse().expect("an address");
+    let world = World::over(Database::postgres("world", address, settings), rules()).await.expect("started");
+    (database, world)
+}
+
+async fn mysql() -> (servers::MysqlDatabase, World) {
+    let database = servers::MysqlDatabase::new().await.expect("a database");
+    for sql in SCHEMA {
+        database.run(sql).await;
+    }
+    let settings = MysqlSettings { instance: database.name.clone(), ..MysqlSettings::default() };
+    let address = mysql::Address::parse(&database.url()).expect("an address");
+    let world = World::over(Database::mysql("world", address, settings), rules()).await.expect("started");
+    (database, world)
+}
+
 #[tokio::test]
 async fn rows_are_changed_as_far_as_the_rules_allow_in_sqlite() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -170,25 +194,66 @@ async fn rows_are_changed_as_far_as_the_rules_allow_in_sqlite() {
 
 #[tokio::test]
 async fn rows_are_changed_as_far_as_the_rules_allow_in_postgres() {
-    let database = servers::Database::new().await.expect("a database");
-    for sql in SCHEMA {
-        database.run(sql).await;
-    }
-    let (slot, publication) = (database.name.clone(), database.name.clone());
-    let settings = PostgresSettings { slot, publication, ..PostgresSettings::default() };
-    let address = database.url().parse().expect("an address");
-    story(&World::over(Database::postgres("world", address, settings), rules()).await.expect("started")).await;
+    let (_database, world) = postgres().await;
+    story(&world).await;
 }
 
 #[tokio::test]
 async fn rows_are_changed_as_far_as_the_rules_allow_in_mysql() {
-    let database = servers::MysqlDatabase::new().await.expect("a database");
-    for sql in SCHEMA {
-        database.run(sql).await;
+    let (_database, world) = mysql().await;
+    story(&world).await;
+}
+
+/// What comes of a change that waits for whoever takes its user's membership away.
+async fn overtaken(world: &World, waits: impl AsyncFnOnce(), commit: impl AsyncFnOnce()) {
+    let store = world.node.database.store.clone();
+    let tasks = table(&*store, "tasks").await;
+    let before = rows(&*store, all(&tasks)).await;
+    let mut ada = world.client(&identity(json!({ "sub": "ada", "tenant": "a" })));
+    ada.say(&json!({ "type": "update", "table": "tasks", "set": { "note": "late" }, "where": "id = 1" }));
+    waits().await;
+    commit().await;
+    match ada.next().await {
+        ServerMessage::Written { counts, .. } => assert_eq!(counts, [0]),
+        ServerMessage::Error { code, .. } => assert_eq!(code, Code::Forbidden),
+        other => panic!("{other:?}"),
     }
-    let settings = MysqlSettings { instance: database.name.clone(), ..MysqlSettings::default() };
-    let address = mysql::Address::parse(&database.url()).expect("an address");
-    story(&World::over(Database::mysql("world", address, settings), rules()).await.expect("started")).await;
+    assert_eq!(rows(&*store, all(&tasks)).await, before);
+}
+
+const ENDS: &str = "DELETE FROM members WHERE user_id = 'ada' AND room = 'x'";
+
+#[tokio::test]
+async fn a_membership_that_ends_meanwhile_ends_a_change_in_postgres() {
+    let (database, world) = postgres().await;
+    let other = database.connect().await.expect("a connection");
+    other.batch_execute(&format!("BEGIN; {ENDS}")).await.expect("it ends");
+    let waits = async || {
+        let sql = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while other.query(sql, &[]).await.expect("rows").is_empty() {
+            // The list is as it was when the transaction first looked.
+            other.batch_execute("SELECT pg_stat_clear_snapshot()").await.expect("a look");
+        }
+    };
+    overtaken(&world, waits, async || other.batch_execute("COMMIT").await.expect("committed")).await;
+}
+
+#[tokio::test]
+async fn a_membership_that_ends_meanwhile_ends_a_change_in_mysql() {
+    let (database, world) = mysql().await;
+    let mut other = database.connect().await.expect("a connection");
+    let mut observer = database.connect().await.expect("a connection");
+    other.query_drop("BEGIN").await.expect("begun");
+    other.query_drop(ENDS).await.expect("it ends");
+    let waits = async || {
+        let sql = "SELECT 1 FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
+                   ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()";
+        while observer.query_first::<u8, _>(sql).await.expect("rows").is_none() {
+            // The list is made anew ten times a second.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    overtaken(&world, waits, async || other.query_drop("COMMIT").await.expect("committed")).await;
 }
 
 /// Every pairing of rules with every question: what is changed is what SQL says.
