@@ -1,14 +1,14 @@
 //! Rows and charts over HTTP, and what a client asks beside: the same policies.
 
-use rowcast::auth::rules::Rules;
+use rowcast::auth::rules::{RuleSpec, Rules};
 use rowcast::auth::{Auth, Settings};
-use rowcast::postgres::Capture;
+use rowcast::postgres::{Capture, PostgresSettings};
 use rowcast::protocol::Code;
 use serde_json::{Value as Json, json};
 
 use super::world::{Stage, ada, messages, rls};
 use crate::doors_auth::world::{AUDIENCE, SECRET, auth, now, sign};
-use crate::rules::world::identity;
+use crate::rules::world::{World, identity};
 use crate::socketio::client::Served;
 
 /// Who asks over HTTP, with a token.
@@ -55,6 +55,32 @@ async fn rows_and_charts_are_those_that_the_role_sees() {
         let counts = groups.iter().flat_map(|group| group["count"].as_array().expect("counts"));
         assert_eq!(counts.map(|count| count.as_u64().expect("a number")).sum::<u64>(), points, "{chart}");
     }
+}
+
+/// So many rows that they are read here and there along the index.
+#[tokio::test]
+async fn a_chart_of_many_rows_reads_what_the_role_was_given_and_nothing_else() {
+    let stage = Stage::new().await;
+    stage
+        .run(
+            "CREATE TABLE points (id int PRIMARY KEY, owner text, at float8, n int, secret text); CREATE INDEX ON points (at); \
+             ALTER TABLE points ENABLE ROW LEVEL SECURITY; GRANT SELECT (id, owner, at, n) ON points TO {role}; \
+             CREATE POLICY own ON points USING (owner = auth.uid()); \
+             INSERT INTO points SELECT i, CASE WHEN i % 3 = 0 THEN 'ada' ELSE 'bob' END, i, CASE WHEN i % 3 = 0 THEN 1 ELSE 2 END, 's' \
+             FROM generate_series(1, 60000) AS i; ANALYZE points",
+        )
+        .await;
+    let columns = Some(["id", "owner", "at", "n"].map(str::to_owned).to_vec());
+    let rules = Rules::new(vec![RuleSpec { columns, ..rls("points", &stage.role) }], None, None).expect("rules");
+    let settings = PostgresSettings { series_rows: 2_000, ..PostgresSettings::default() };
+    let auth = Auth { rules, ..auth(Settings::default()) };
+    let world = World::over(stage.database_with(settings), auth).await.expect("started");
+    let caller = Caller { served: Served::new(world.router()).await, claims: json!({ "sub": "ada" }) };
+    let target = "/v1/tables/points/series?time=at&value=n&from=10000&to=20000&buckets=4";
+    let chart = caller.gets(target).await;
+    assert_eq!((&chart["exact"], chart["groups"].as_array().map(Vec::len)), (&json!(false), Some(1)), "{chart}");
+    // Of others' rows it has none.
+    assert_eq!(chart["groups"][0]["max"][0], json!([1.0, 1.0, 1.0, 1.0]), "{chart}");
 }
 
 #[tokio::test]

@@ -73,9 +73,12 @@ impl Stage {
     }
 
     pub(super) fn database(&self, capture: Capture) -> Database {
+        self.database_with(PostgresSettings { capture, ..PostgresSettings::default() })
+    }
+
+    pub(super) fn database_with(&self, settings: PostgresSettings) -> Database {
         let name = &self.database.name;
-        let settings =
-            PostgresSettings { slot: name.clone(), publication: name.clone(), capture, ..PostgresSettings::default() };
+        let settings = PostgresSettings { slot: name.clone(), publication: name.clone(), ..settings };
         Database::postgres("shop", self.database.url().parse().expect("an address"), settings)
     }
 
