@@ -39,7 +39,7 @@ use crate::session::events::Events;
 use crate::session::quota::Quotas;
 use crate::session::{self, Node};
 use crate::source::SourceError;
-use crate::store::{Store, TableSpec};
+use crate::store::{ColumnSpec, Store, TableSpec};
 use crate::transport::socketio::What;
 use crate::transport::{Doors, for_administrators, for_clients, for_everybody, router};
 use board::Board;
@@ -79,6 +79,7 @@ pub struct Builder {
     spooling: SpoolSettings,
     dead_letters: bool,
     tables: Vec<TableSpec>,
+    columns: Vec<(TableName, Vec<ColumnSpec>)>,
     private: Vec<TableName>,
     events: Vec<EventName>,
 }
@@ -117,6 +118,7 @@ impl Gateway {
             spooling: SpoolSettings::default(),
             dead_letters: false,
             tables: Vec::new(),
+            columns: Vec::new(),
             private: Vec::new(),
             events: Vec::new(),
         }
@@ -319,6 +321,13 @@ impl Builder {
         self
     }
 
+    /// Columns to [add](Store::add_columns) to a table where it lacks them, after all tables were made and before anything is captured: so
+    /// a later version of a program grows the tables of an earlier one.
+    pub fn columns(mut self, table: TableName, columns: Vec<ColumnSpec>) -> Self {
+        self.columns.push((table, columns));
+        self
+    }
+
     /// Tables of the program's own, made in the same way: no change of theirs is captured, and no client has a table of these names,
     /// whatever rules say. [`Gateway::store`] reads and writes them.
     pub fn private_tables(mut self, tables: Vec<TableSpec>) -> Self {
@@ -364,7 +373,7 @@ impl Builder {
         // What has begun ends with a start that does not come to its end.
         let given_up = stop.clone().drop_guard();
         let board = Arc::new(Board::new(kind, sources.iter().map(|source| source.name().to_owned())));
-        let mut tables = Some(Tables { store: store.clone(), specs: self.tables });
+        let mut tables = Some(Tables { store: store.clone(), specs: self.tables, columns: self.columns });
         let followed = Followed::of(store.clone(), &self.private);
         let database = session::Database { store: followed, source: name, ears };
         let mut node = Node::with_events(hub.clone(), log.clone(), database, self.limits, events);

@@ -77,6 +77,13 @@ pub trait Store: Send + Sync {
     /// column. Returns the SQL that it ran.
     async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError>;
 
+    /// Adds those columns to a table that it does not have yet, whatever they are like where they are there. Its rows have their
+    /// defaults in them, or NULL. Returns the SQL that it ran.
+    ///
+    /// [`StoreError::Refused`] where the rows that are there could not have one: an id, a moment of now, or what may not be NULL and has
+    /// no default.
+    async fn add_columns(&self, table: &TableName, columns: &[ColumnSpec]) -> Result<Vec<String>, StoreError>;
+
     /// How far the database has the records of a source that [`Insert::delivery`] brings. `None`: nothing of it.
     async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError>;
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
 use crate::store::{
-    AsRole, DeadLetter, DeadLetters, History, Insert, Inserted, Policies, Progress, Select, SeriesQuery, Sight,
-    Snapshot, Store, StoreError, TableSpec, Write, Written,
+    AsRole, ColumnSpec, DeadLetter, DeadLetters, History, Insert, Inserted, Policies, Progress, Select, SeriesQuery,
+    Sight, Snapshot, Store, StoreError, TableSpec, Write, Written,
 };
 
 /// A store that has no table of some names. Whatever else is asked needs a table that it gave out.
@@ -78,6 +78,10 @@ impl Store for Followed {
 
     async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
         self.store.create(tables).await
+    }
+
+    async fn add_columns(&self, table: &TableName, columns: &[ColumnSpec]) -> Result<Vec<String>, StoreError> {
+        self.store.add_columns(table, columns).await
     }
 
     async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError> {

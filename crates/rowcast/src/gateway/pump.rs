@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::FLUSH_EVERY;
 use super::board::{Reading, Trouble};
-use crate::event::{Batch, Place};
+use crate::event::{Batch, Place, TableName};
 use crate::log::Log;
 use crate::source::{Source, SourceError};
-use crate::store::{Store, StoreError, TableSpec};
+use crate::store::{ColumnSpec, Store, StoreError, TableSpec};
 
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -22,6 +22,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 pub(super) struct Tables {
     pub(super) store: Arc<dyn Store>,
     pub(super) specs: Vec<TableSpec>,
+    /// What is added to tables then.
+    pub(super) columns: Vec<(TableName, Vec<ColumnSpec>)>,
 }
 
 pub(super) struct Pump {
@@ -153,15 +155,19 @@ impl Pump {
 
 impl Tables {
     async fn make(&self) -> Result<(), SourceError> {
-        if self.specs.is_empty() {
-            return Ok(());
-        }
-        let made = self.store.create(&self.specs).await.map_err(|error| match error {
+        let failed = |error| match error {
             StoreError::Unavailable(message) => SourceError::Retry { message, cause: None },
             error => SourceError::Stop { message: error.to_string(), cause: None },
-        })?;
-        for sql in made {
-            tracing::info!("a table of the configuration was made: {}", sql.lines().next().unwrap_or(&sql));
+        };
+        let mut run = Vec::new();
+        if !self.specs.is_empty() {
+            run = self.store.create(&self.specs).await.map_err(failed)?;
+        }
+        for (table, columns) in &self.columns {
+            run.extend(self.store.add_columns(table, columns).await.map_err(failed)?);
+        }
+        for sql in run {
+            tracing::info!("the tables were made as they have to be: {}", sql.lines().next().unwrap_or(&sql));
         }
         Ok(())
     }

@@ -26,8 +26,8 @@ use self::keys::Keys;
 use self::own::Own;
 use self::pool::{Pool, within};
 use super::{
-    Conflict, DeadLetter, DeadLetters, Delivery, History, Insert, Inserted, NewDeadLetter, Progress, Select, Series,
-    SeriesQuery, Snapshot, Store, StoreError, TableSpec, Write, Written,
+    ColumnSpec, Conflict, DeadLetter, DeadLetters, Delivery, History, Insert, Inserted, NewDeadLetter, Progress,
+    Select, Series, SeriesQuery, Snapshot, Store, StoreError, TableSpec, Write, Written,
 };
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
@@ -212,6 +212,10 @@ impl Store for MysqlStore {
 
     async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
         create::create(&self.server, tables).await
+    }
+
+    async fn add_columns(&self, table: &TableName, columns: &[ColumnSpec]) -> Result<Vec<String>, StoreError> {
+        create::add_columns(&self.server, table, columns).await
     }
 
     async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError> {

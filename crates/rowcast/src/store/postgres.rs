@@ -23,8 +23,8 @@ use parking_lot::Mutex;
 
 use self::pool::Pool;
 use super::{
-    AsRole, DeadLetter, DeadLetters, History, Insert, Inserted, Policies, Progress, Select, Series, SeriesGroup,
-    SeriesQuery, Sight, Snapshot, Store, StoreError, TableSpec, Write, Written,
+    AsRole, ColumnSpec, DeadLetter, DeadLetters, History, Insert, Inserted, Policies, Progress, Select, Series,
+    SeriesGroup, SeriesQuery, Sight, Snapshot, Store, StoreError, TableSpec, Write, Written,
 };
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
@@ -162,6 +162,10 @@ impl Store for PostgresStore {
 
     async fn create(&self, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
         self.server.create(tables).await
+    }
+
+    async fn add_columns(&self, table: &TableName, columns: &[ColumnSpec]) -> Result<Vec<String>, StoreError> {
+        self.server.add_columns(table, columns).await
     }
 
     async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError> {

@@ -171,6 +171,23 @@ impl ColumnSpec {
     }
 }
 
+/// Whether columns can be added to a table that has rows already, in every kind of database. Otherwise a sentence that says why not.
+pub(super) fn check_added(table: &TableName, columns: &[ColumnSpec]) -> Result<(), String> {
+    for column in columns {
+        let wrong = |problem: &str| format!("column `{}` cannot be added to table `{table}`: {problem}", column.name);
+        column.check().map_err(|problem| wrong(&problem))?;
+        match &column.default {
+            _ if column.name.is_empty() => return Err(wrong("it has no name")),
+            _ if column.kind == ColumnKind::Id => return Err(wrong("an id is made with its table")),
+            None if column.required => return Err(wrong("the rows that are there need a default, or NULL")),
+            // SQLite has no moment for them.
+            Some(ColumnDefault::Now) => return Err(wrong("the rows that are there were not made now")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// That a table which is there already has no such column, and what to do.
 pub(super) fn missing_column(table: &TableSpec, column: &str, alteration: &str) -> String {
     format!(
@@ -229,6 +246,25 @@ mod tests {
     fn check_refused(spec: &TableSpec, part: &str) {
         let problem = spec.check().expect_err(part);
         assert!(problem.contains(part), "{problem}");
+    }
+
+    #[test]
+    fn a_column_that_old_rows_could_not_have_is_not_added() {
+        use ColumnKind::{Boolean, Id, Integer, Timestamp};
+        let added = |kind, required, default| {
+            check_added(&TableName::bare("t"), &[ColumnSpec { name: "c".into(), kind, required, default }])
+        };
+        assert_eq!(added(Integer, false, None), Ok(()));
+        assert_eq!(added(Boolean, true, Some(ColumnDefault::Boolean(false))), Ok(()));
+        for (refused, part) in [
+            (added(Id, false, None), "made with its table"),
+            (added(Integer, true, None), "need a default"),
+            (added(Timestamp, true, Some(ColumnDefault::Now)), "not made now"),
+            (added(Integer, true, Some(ColumnDefault::Boolean(true))), "does not fit"),
+        ] {
+            let problem = refused.expect_err(part);
+            assert!(problem.contains(part) && problem.contains("`c`") && problem.contains("`t`"), "{problem}");
+        }
     }
 
     #[test]

@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use self::insert::{Job, Reply};
 use self::pool::Pool;
 use super::{
-    DeadLetter, DeadLetters, History, Insert, Inserted, Progress, Select, Series, SeriesQuery, Snapshot, Store,
-    StoreError, TableSpec, Write, Written,
+    ColumnSpec, DeadLetter, DeadLetters, History, Insert, Inserted, Progress, Select, Series, SeriesQuery, Snapshot,
+    Store, StoreError, TableSpec, Write, Written,
 };
 use crate::event::{Place, Table, TableName};
 use crate::filter::Dialect;
@@ -158,6 +158,14 @@ impl Store for SqliteStore {
             self.captured().await?;
         }
         Ok(made)
+    }
+
+    async fn add_columns(&self, table: &TableName, columns: &[ColumnSpec]) -> Result<Vec<String>, StoreError> {
+        let added = self.ask(|reply| Job::AddColumns(table.clone(), columns.to_vec(), reply)).await?;
+        if !added.is_empty() {
+            self.captured().await?;
+        }
+        Ok(added)
     }
 
     async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError> {

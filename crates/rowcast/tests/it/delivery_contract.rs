@@ -342,6 +342,43 @@ pub(crate) async fn a_table_that_is_there_is_left_as_it_is(db: impl StoredDataba
     );
 }
 
+pub(crate) async fn a_table_that_is_there_grows_and_is_captured_as_it_is_then(db: impl StoredDatabase) {
+    let store = store_on(&db, "CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
+    let mut follower = Follower::new(db.source(100)).await;
+    let followed = tokio::spawn(async move { follower.until_row_of("Data").await });
+    store.create(&[speedometer()]).await.expect("made");
+    let data = TableName::bare("Data");
+    let added = [
+        column("note", ColumnKind::Text(Some(20)), false, None),
+        column("gear", ColumnKind::Integer, true, Some(ColumnDefault::Number("3".into()))),
+        column("speed", ColumnKind::Real, false, None),
+    ];
+    let before = table(&*store, "Data").await;
+    let old = Insert::new(before, vec![vec![(1, string("1")), (2, string("30"))]]);
+    assert_eq!(write(&*store, old).await, (1, 0, vec![]));
+    let run = store.add_columns(&data, &added).await.expect("added");
+    assert!(run[0].contains("ADD COLUMN") && run[1].contains("ADD COLUMN"), "{run:?}");
+    assert_eq!(store.add_columns(&data, &added).await.expect("there"), Vec::<String>::new());
+    let grown = table(&*store, "Data").await;
+    let names: Vec<&str> = grown.columns.iter().map(|column| &*column.name).collect();
+    assert_eq!(names, ["id", "time", "speed", "createdAt", "updatedAt", "note", "gear"]);
+    let new = Insert::new(grown.clone(), vec![vec![(1, string("2")), (2, string("40")), (5, string("uphill"))]]);
+    assert_eq!(write(&*store, new).await, (1, 0, vec![]));
+    let found = rows(&*store, all(&grown)).await;
+    assert!(found[0].ends_with(",null,3)") && found[1].ends_with(r#","uphill",3)"#), "{found:?}");
+    let followed = tokio::time::timeout(std::time::Duration::from_secs(20), followed).await.expect("in time");
+    assert!(followed.expect("followed").contains(r#""30""#));
+
+    for (table, column) in [
+        ("nothing", added[0].clone()),
+        ("Data", column("late", ColumnKind::Timestamp, true, Some(ColumnDefault::Now))),
+        ("Data", column("late", ColumnKind::Integer, true, None)),
+    ] {
+        let refused = store.add_columns(&TableName::bare(table), &[column]).await.expect_err(table);
+        assert!(matches!(refused, StoreError::Refused(_) | StoreError::UnknownTable(_)), "{refused}");
+    }
+}
+
 pub(crate) async fn every_kind_of_column_can_be_made(db: impl StoredDatabase) {
     use ColumnKind::{Boolean, Bytes, Date, Decimal, Id, Integer, Json, Real, Text, Timestamp, Uuid};
     let store = store_on(&db, "CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
@@ -395,7 +432,8 @@ macro_rules! delivery_contract {
             a_record_whose_key_is_known_is_passed_over a_row_whose_key_is_there_is_refused_ignored_or_updated
             a_conflict_needs_a_unique_key a_mended_record_takes_its_dead_letter_away
             deliverers_at_once_write_each_record_once a_table_is_made_where_it_is_not_there_and_captured_at_once
-            a_table_that_is_there_is_left_as_it_is every_kind_of_column_can_be_made
+            a_table_that_is_there_is_left_as_it_is a_table_that_is_there_grows_and_is_captured_as_it_is_then
+            every_kind_of_column_can_be_made
         );
     };
     ($factory:expr; $($case:ident)*) => {

@@ -182,6 +182,14 @@ impl Store for Scratch {
         self.store.create(tables).await
     }
 
+    async fn add_columns(
+        &self,
+        table: &TableName,
+        columns: &[rowcast::store::ColumnSpec],
+    ) -> Result<Vec<String>, StoreError> {
+        self.store.add_columns(table, columns).await
+    }
+
     async fn progress(&self, source: &str) -> Result<Option<Progress>, StoreError> {
         self.store.progress(source).await
     }

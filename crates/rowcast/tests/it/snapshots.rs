@@ -100,6 +100,14 @@ impl Store for Counted {
         Err(StoreError::Refused("nothing is stored here".into()))
     }
 
+    async fn add_columns(
+        &self,
+        _table: &TableName,
+        _columns: &[rowcast::store::ColumnSpec],
+    ) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Refused("nothing is stored here".into()))
+    }
+
     async fn progress(&self, _source: &str) -> Result<Option<rowcast::store::Progress>, StoreError> {
         Err(StoreError::Refused("nothing is stored here".into()))
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use super::pool::within;
+use super::pool::{Lent, within};
 use super::{Server, StoreError, quote};
+use crate::event::TableName;
 use crate::mysql::{Mode, Server as About, install};
 use crate::store::{ColumnDefault, ColumnKind, ColumnSpec, TableSpec, spec};
 
@@ -21,37 +22,64 @@ pub(super) async fn create(server: &Server, tables: &[TableSpec]) -> Result<Vec<
     let about = server.about().await?.clone();
     for table in tables {
         table.check().map_err(StoreError::Refused)?;
-        let schema = &table.name.schema;
-        if !(schema.is_empty() || schema.eq_ignore_ascii_case(&server.database)) {
+        if !is_here(server, &table.name) {
             return Err(StoreError::Refused(format!(
-                "table `{}`: tables are made in the database `{}`, which the URL names; leave `{schema}` out",
-                table.name, server.database
+                "table `{}`: tables are made in the database `{}`, which the URL names; leave `{}` out",
+                table.name, server.database, table.name.schema
             )));
         }
     }
     let mut run = Vec::new();
     let mut lent = server.pool.for_writing().await?;
     for table in tables {
-        let sql =
-            "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
-        let columns: Vec<String> = within(lent.exec(sql, (&*table.name.name,))).await?;
+        let columns = columns(&mut lent, &table.name).await?;
         if columns.is_empty() {
             let sql = statement(table, &about);
             within(lent.query_drop(&sql)).await?;
             run.push(sql);
             continue;
         }
-        let is_there = |column: &ColumnSpec| {
-            let name = column.name.to_lowercase();
-            columns.iter().any(|there| there.to_lowercase() == name)
-        };
-        if let Some(column) = table.columns.iter().find(|column| !is_there(column)) {
-            let alteration =
-                format!("ALTER TABLE {} ADD COLUMN {}", quote(&table.name.name), column_sql(table, column, &about));
+        if let Some(column) = table.columns.iter().find(|column| !has(&columns, column)) {
+            let alteration = alteration(&table.name, &column_sql(column, is_indexed(table, column), &about));
             lent.back();
             return Err(StoreError::Refused(spec::missing_column(table, &column.name, &alteration)));
         }
     }
+    finish(server, lent, run).await
+}
+
+/// Adds what a table lacks, in the same way.
+pub(super) async fn add_columns(
+    server: &Server,
+    table: &TableName,
+    added: &[ColumnSpec],
+) -> Result<Vec<String>, StoreError> {
+    spec::check_added(table, added).map_err(StoreError::Refused)?;
+    let about = server.about().await?.clone();
+    let mut run = Vec::new();
+    let mut lent = server.pool.for_writing().await?;
+    let known = columns(&mut lent, table).await?;
+    if known.is_empty() || !is_here(server, table) {
+        lent.back();
+        return Err(StoreError::UnknownTable(table.clone()));
+    }
+    for column in added.iter().filter(|column| !has(&known, column)) {
+        let sql = alteration(table, &column_sql(column, false, &about));
+        match within(lent.query_drop(&sql)).await {
+            Ok(()) => run.push(sql),
+            // Another gateway may have added it since it was looked for.
+            Err(error) => {
+                if !has(&columns(&mut lent, table).await?, column) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    finish(server, lent, run).await
+}
+
+/// What was made is captured before the first row is written.
+async fn finish(server: &Server, mut lent: Lent, mut run: Vec<String>) -> Result<Vec<String>, StoreError> {
     if !run.is_empty() {
         *server.known.lock() = None;
         if server.mode() == Mode::Outbox {
@@ -68,9 +96,34 @@ pub(super) async fn create(server: &Server, tables: &[TableSpec]) -> Result<Vec<
     Ok(run)
 }
 
+fn is_here(server: &Server, table: &TableName) -> bool {
+    table.schema.is_empty() || table.schema.eq_ignore_ascii_case(&server.database)
+}
+
+/// Names, none where there is no such table.
+async fn columns(lent: &mut Lent, table: &TableName) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
+    within(lent.exec(sql, (&*table.name,))).await
+}
+
+fn has(known: &[String], column: &ColumnSpec) -> bool {
+    let name = column.name.to_lowercase();
+    known.iter().any(|there| there.to_lowercase() == name)
+}
+
+fn alteration(table: &TableName, column: &str) -> String {
+    format!("ALTER TABLE {} ADD COLUMN {column}", quote(&table.name))
+}
+
+fn is_indexed(table: &TableSpec, column: &ColumnSpec) -> bool {
+    table.primary_key().contains(&&*column.name)
+        || table.unique.iter().chain(&table.index).any(|index| index.contains(&column.name))
+}
+
 /// Texts are compared byte by byte, as filters compare them and as other databases do: else all emoji would be one in a unique key.
 fn statement(table: &TableSpec, about: &About) -> String {
-    let mut parts: Vec<String> = table.columns.iter().map(|column| column_sql(table, column, about)).collect();
+    let mut parts: Vec<String> =
+        table.columns.iter().map(|column| column_sql(column, is_indexed(table, column), about)).collect();
     let key = table.primary_key();
     if !key.is_empty() {
         parts.push(format!("PRIMARY KEY ({})", list(&key)));
@@ -88,9 +141,7 @@ fn list(columns: &[impl AsRef<str>]) -> String {
     columns.iter().map(|column| quote(column.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-fn column_sql(table: &TableSpec, column: &ColumnSpec, about: &About) -> String {
-    let indexed = table.primary_key().contains(&&*column.name)
-        || table.unique.iter().chain(&table.index).any(|index| index.contains(&column.name));
+fn column_sql(column: &ColumnSpec, indexed: bool, about: &About) -> String {
     let mut sql = format!("{} {}", quote(&column.name), kind(column.kind, indexed, about));
     sql += match (column.kind, column.required) {
         (ColumnKind::Id, _) => " NOT NULL AUTO_INCREMENT",

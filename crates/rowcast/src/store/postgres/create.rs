@@ -21,24 +21,42 @@ impl Server {
         for table in tables {
             table.check().map_err(StoreError::Refused)?;
         }
+        self.at_once(async |client| make(client, tables).await).await
+    }
+
+    pub(super) async fn add_columns(&self, table: &TableName, added: &[ColumnSpec]) -> Result<Vec<String>, StoreError> {
+        spec::check_added(table, added).map_err(StoreError::Refused)?;
+        let run = self.at_once(async |client| add(client, table, added).await).await?;
+        if !run.is_empty() {
+            // The next one who asks hears of the columns.
+            self.known.lock().clear();
+        }
+        Ok(run)
+    }
+
+    /// In one transaction, one after the other.
+    async fn at_once(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> Result<Vec<String>, StoreError>,
+    ) -> Result<Vec<String>, StoreError> {
         let lent = self.pool.for_writing().await?;
         let begin = format!("BEGIN; SET LOCAL lock_timeout = '10s'; SELECT pg_catalog.pg_advisory_xact_lock({LOCK})");
         lent.client().batch_execute(&begin).await.map_err(refused)?;
-        let made = match make(lent.client(), tables).await {
-            Ok(made) => made,
+        let run = match work(lent.client()).await {
+            Ok(run) => run,
             Err(error) => {
                 lent.end().await;
                 return Err(error);
             }
         };
         lent.client().batch_execute("COMMIT").await.map_err(refused)?;
-        if !made.is_empty() {
+        if !run.is_empty() {
             self.capture(lent).await;
         }
-        Ok(made)
+        Ok(run)
     }
 
-    /// New tables are captured from now on, without waiting for the source to look, where there is one.
+    /// What is new is captured from now on, without waiting for the source to look, where there is one.
     async fn capture(&self, lent: Lent) {
         let client = lent.client();
         let captured = async {
@@ -49,7 +67,7 @@ impl Server {
         };
         match captured.await {
             Ok(()) => lent.back(),
-            Err(error) => tracing::warn!(%error, "new tables are captured a moment later"),
+            Err(error) => tracing::warn!(%error, "new tables and columns are captured a moment later"),
         }
     }
 }
@@ -66,11 +84,27 @@ async fn make(client: &Client, tables: &[TableSpec]) -> Result<Vec<String>, Stor
             continue;
         };
         if let Some(missing) = table.columns.iter().find(|column| !columns.contains(&column.name)) {
-            let sql = format!("ALTER TABLE {} ADD COLUMN {}", name(&table.name), column(missing));
+            let sql = alteration(&table.name, missing);
             return Err(StoreError::Refused(spec::missing_column(table, &missing.name, &sql)));
         }
     }
     Ok(run)
+}
+
+async fn add(client: &Client, table: &TableName, added: &[ColumnSpec]) -> Result<Vec<String>, StoreError> {
+    let known = columns(client, table).await.map_err(refused)?;
+    let known = known.ok_or_else(|| StoreError::UnknownTable(table.clone()))?;
+    let mut run = Vec::new();
+    for column in added.iter().filter(|column| !known.contains(&column.name)) {
+        let sql = alteration(table, column);
+        client.batch_execute(&sql).await.map_err(refused)?;
+        run.push(sql);
+    }
+    Ok(run)
+}
+
+fn alteration(table: &TableName, missing: &ColumnSpec) -> String {
+    format!("ALTER TABLE {} ADD COLUMN {}", name(table), column(missing))
 }
 
 /// `None` where there is no such table.

@@ -5,27 +5,64 @@
 use rusqlite::Connection;
 
 use super::{StoreError, refused};
+use crate::event::TableName;
 use crate::sqlite::name::quote;
 use crate::store::{ColumnDefault, ColumnKind, ColumnSpec, TableSpec, spec};
 
 /// Makes what is not there, in one transaction. Returns what was run.
 pub(super) fn create(connection: &Connection, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
+    at_once(connection, || all(connection, tables))
+}
+
+/// Adds what a table lacks, in the same way.
+pub(super) fn add_columns(
+    connection: &Connection,
+    table: &TableName,
+    added: &[ColumnSpec],
+) -> Result<Vec<String>, StoreError> {
+    spec::check_added(table, added).map_err(StoreError::Refused)?;
+    at_once(connection, || {
+        let known = columns(connection, &table.name).map_err(refused)?;
+        if known.is_empty() || !is_main(table) {
+            return Err(StoreError::UnknownTable(table.clone()));
+        }
+        let mut run = Vec::new();
+        for column in added.iter().filter(|column| !has(&known, column)) {
+            let sql = alteration(table, column);
+            connection.execute_batch(&sql).map_err(refused)?;
+            run.push(sql);
+        }
+        Ok(run)
+    })
+}
+
+fn at_once(
+    connection: &Connection,
+    work: impl FnOnce() -> Result<Vec<String>, StoreError>,
+) -> Result<Vec<String>, StoreError> {
     connection.execute_batch("BEGIN IMMEDIATE").map_err(refused)?;
-    let made = all(connection, tables);
-    let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let done = work();
+    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     connection.execute_batch(end).map_err(refused)?;
-    made
+    done
+}
+
+fn is_main(table: &TableName) -> bool {
+    table.schema.is_empty() || table.schema.eq_ignore_ascii_case("main")
+}
+
+fn has(known: &[String], column: &ColumnSpec) -> bool {
+    known.iter().any(|there| there.eq_ignore_ascii_case(&column.name))
 }
 
 fn all(connection: &Connection, tables: &[TableSpec]) -> Result<Vec<String>, StoreError> {
     let mut run = Vec::new();
     for table in tables {
         table.check().map_err(StoreError::Refused)?;
-        let schema = &table.name.schema;
-        if !(schema.is_empty() || schema.eq_ignore_ascii_case("main")) {
+        if !is_main(&table.name) {
             return Err(StoreError::Refused(format!(
-                "table `{}`: SQLite has no schema `{schema}`; leave it out",
-                table.name
+                "table `{}`: SQLite has no schema `{}`; leave it out",
+                table.name, table.name.schema
             )));
         }
         let columns = columns(connection, &table.name.name).map_err(refused)?;
@@ -36,9 +73,9 @@ fn all(connection: &Connection, tables: &[TableSpec]) -> Result<Vec<String>, Sto
             }
             continue;
         }
-        let missing = table.columns.iter().find(|c| !columns.iter().any(|there| there.eq_ignore_ascii_case(&c.name)));
-        if let Some(column) = missing {
-            return Err(StoreError::Refused(spec::missing_column(table, &column.name, &alteration(table, column))));
+        if let Some(column) = table.columns.iter().find(|column| !has(&columns, column)) {
+            let alteration = alteration(&table.name, column);
+            return Err(StoreError::Refused(spec::missing_column(table, &column.name, &alteration)));
         }
     }
     Ok(run)
@@ -111,8 +148,8 @@ fn kind(kind: ColumnKind) -> String {
 }
 
 /// What adds a column that is missing. SQLite adds none that is required without a default, nor with one that is computed.
-fn alteration(table: &TableSpec, missing: &ColumnSpec) -> String {
+fn alteration(table: &TableName, missing: &ColumnSpec) -> String {
     let default = missing.default.clone().filter(|default| *default != ColumnDefault::Now);
     let added = ColumnSpec { required: missing.required && default.is_some(), default, ..missing.clone() };
-    format!("ALTER TABLE {} ADD COLUMN {}", quote(&table.name.name), column(&added))
+    format!("ALTER TABLE {} ADD COLUMN {}", quote(&table.name), column(&added))
 }

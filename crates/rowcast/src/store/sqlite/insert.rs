@@ -8,8 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::pool::place;
 use super::statement::{Row, Statement, insert_row};
-use super::{Insert, Inserted, StoreError, TableSpec, Write, Written, create, delivery, find_same, refused, write};
-use crate::event::{Place, Table};
+use super::{
+    ColumnSpec, Insert, Inserted, StoreError, TableSpec, Write, Written, create, delivery, find_same, refused, write,
+};
+use crate::event::{Place, Table, TableName};
 use crate::sqlite::bell;
 use crate::sqlite::catalog::{self, Catalog, Described};
 use crate::sqlite::file::DatabaseFile;
@@ -27,6 +29,7 @@ pub(crate) enum Job {
     Insert(Insert, Reply<Inserted>),
     Write(Vec<Write>, Reply<Written>),
     Create(Vec<TableSpec>, Reply<Vec<String>>),
+    AddColumns(TableName, Vec<ColumnSpec>, Reply<Vec<String>>),
     Bury(Vec<u64>, Reply<u64>),
 }
 
@@ -126,6 +129,11 @@ impl Writer {
                     let made = create::create(&self.connection, &tables);
                     bell::ring(self.file.path());
                     let _ = reply.send(made);
+                }
+                Job::AddColumns(table, columns, reply) => {
+                    let added = create::add_columns(&self.connection, &table, &columns);
+                    bell::ring(self.file.path());
+                    let _ = reply.send(added);
                 }
                 Job::Bury(ids, reply) => drop(reply.send(delivery::bury(&self.connection, &ids).map_err(refused))),
             }

@@ -223,6 +223,14 @@ impl Store for NoTables {
         none()
     }
 
+    async fn add_columns(
+        &self,
+        _table: &TableName,
+        _columns: &[rowcast::store::ColumnSpec],
+    ) -> Result<Vec<String>, StoreError> {
+        none()
+    }
+
     async fn progress(&self, _source: &str) -> Result<Option<rowcast::store::Progress>, StoreError> {
         none()
     }
