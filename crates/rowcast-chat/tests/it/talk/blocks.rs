@@ -2,16 +2,14 @@
 
 use serde_json::json;
 
-use super::people::{befriend, delete, group_of, people, put, say, send_file, talk_of, try_to_say};
+use super::people::{befriend, delete, group_of, people, put, say, send_file, try_to_say, two_in_a_talk};
 use crate::world::{KINDS, World, open};
 
 #[tokio::test]
 async fn whoever_is_blocked_can_send_nothing() {
     for kind in KINDS {
         let world = World::start(kind, open()).await;
-        let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-        befriend(&mut ann, &mut bob, "bob").await;
-        let room = talk_of(&mut ann, &bob).await;
+        let (mut ann, mut bob, room) = two_in_a_talk(&world).await;
         let anns = say(&mut ann, &room, "before").await;
         let bobs = say(&mut bob, &room, "before, too").await;
         let blocked = bob.post(&format!("/contacts/{}/block", ann.user), json!({})).await;

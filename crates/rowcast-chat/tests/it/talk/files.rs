@@ -3,16 +3,16 @@
 use std::io::Write;
 
 use reqwest::Method;
-use reqwest::header::HeaderMap;
+use rowcast::gateway::LogPlace;
 use rowcast_chat::Settings;
 use serde_json::json;
 
-use super::people::{befriend, delete, id, people, send_file, talk_of};
+use super::people::{befriend, delete, fetched, fetched_with, id, people, send_file, talk_of, two_in_a_talk};
 use crate::browser::Browser;
-use crate::world::{KINDS, Kind, World, open};
+use crate::world::{Base, KINDS, Kind, World, open};
 
 /// A picture of one colour, of any size: a PNG without compression.
-fn png(width: u32, height: u32) -> Vec<u8> {
+pub(super) fn png(width: u32, height: u32) -> Vec<u8> {
     let mut raw = Vec::new();
     for _ in 0..height {
         raw.push(0);
@@ -60,12 +60,6 @@ fn stored(raw: &[u8]) -> Vec<u8> {
     out
 }
 
-async fn fetched(who: &Browser, path: &str) -> (u16, HeaderMap, Vec<u8>) {
-    let response = who.request(Method::GET, &format!("/chat/api{path}")).send().await.expect("an answer");
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    (status, headers, response.bytes().await.expect("bytes").to_vec())
-}
-
 #[tokio::test]
 async fn a_file_is_for_those_who_are_in_its_talk() {
     for kind in KINDS {
@@ -104,65 +98,65 @@ async fn a_file_is_for_those_who_are_in_its_talk() {
 
 #[tokio::test]
 async fn the_content_decides_and_nothing_runs_in_a_browser() {
-    let everything = Settings { types: vec!["*/*".into()], ..open() };
-    let world = World::start(Kind::Sqlite, everything).await;
-    let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-    befriend(&mut ann, &mut bob, "bob").await;
-    let room = talk_of(&mut ann, &bob).await;
-    for (name, bytes, kind) in [
-        ("a.png", &b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"[..], "image/svg+xml"),
-        ("b.png", b"<!doctype html><script>alert(1)</script>", "text/html"),
-        ("c.jpg", b"%PDF-1.7", "application/pdf"),
-        ("d.png", b"\x00\x01\x02", "application/octet-stream"),
-    ] {
-        let sent = send_file(&mut ann, &room, name, bytes.to_vec()).await;
-        assert_eq!((sent.status, &sent.body["file"]["type"]), (201, &json!(kind)), "{name} {sent:?}");
-        let (_, headers, kept) = fetched(&bob, &format!("/files/{}", id(&sent.body["file"]["id"]))).await;
-        assert_eq!(kept, bytes, "{name}");
-        let (disposition, shown) = (&headers["content-disposition"], &headers["content-type"]);
-        assert!(disposition.to_str().expect("text").starts_with("attachment; "), "{name} {disposition:?}");
-        assert!(shown != "image/svg+xml" && shown != "text/html", "{name} {shown:?}");
+    for kind in KINDS {
+        let everything = Settings { types: vec!["*/*".into()], ..open() };
+        let world = World::start(kind, everything).await;
+        let (mut ann, bob, room) = two_in_a_talk(&world).await;
+        for (name, bytes, of_type) in [
+            ("a.png", &b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"[..], "image/svg+xml"),
+            ("b.png", b"<!doctype html><script>alert(1)</script>", "text/html"),
+            ("c.jpg", b"%PDF-1.7", "application/pdf"),
+            ("d.png", b"\x00\x01\x02", "application/octet-stream"),
+        ] {
+            let sent = send_file(&mut ann, &room, name, bytes.to_vec()).await;
+            assert_eq!((sent.status, &sent.body["file"]["type"]), (201, &json!(of_type)), "{kind:?} {name} {sent:?}");
+            let (_, headers, kept) = fetched(&bob, &format!("/files/{}", id(&sent.body["file"]["id"]))).await;
+            assert_eq!(kept, bytes, "{name}");
+            let (disposition, shown) = (&headers["content-disposition"], &headers["content-type"]);
+            assert!(disposition.to_str().expect("text").starts_with("attachment; "), "{name} {disposition:?}");
+            assert!(shown != "image/svg+xml" && shown != "text/html", "{name} {shown:?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn what_is_too_large_or_not_taken_leaves_nothing() {
-    let small = Settings { max_file: 100_000, ..open() };
-    let world = World::start(Kind::Sqlite, small).await;
-    let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-    befriend(&mut ann, &mut bob, "bob").await;
-    let room = talk_of(&mut ann, &bob).await;
-    let mut bomb = png(1, 1);
-    bomb.splice(16..24, [0, 1, 0, 0, 0, 1, 0, 0]);
-    let crc = !bomb[12..29].iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    });
-    bomb.splice(29..33, crc.to_be_bytes());
-    for (name, bytes, status) in [
-        ("long.txt", vec![b'a'; 100_001], 413),
-        ("page.html", b"<html>".to_vec(), 415),
-        ("drawing.svg", b"<svg/>".to_vec(), 415),
-        ("program", b"\x7fELF".to_vec(), 415),
-        ("torn.png", png(30, 30)[..200].to_vec(), 415),
-        ("bomb.png", bomb.clone(), 413),
-    ] {
-        assert_eq!(send_file(&mut ann, &room, name, bytes).await.status, status, "{name}");
+    for kind in KINDS {
+        let small = Settings { max_file: 100_000, ..open() };
+        let world = World::start(kind, small).await;
+        let (mut ann, bob, room) = two_in_a_talk(&world).await;
+        let mut bomb = png(1, 1);
+        bomb.splice(16..24, [0, 1, 0, 0, 0, 1, 0, 0]);
+        let crc = !bomb[12..29].iter().fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        });
+        bomb.splice(29..33, crc.to_be_bytes());
+        for (name, bytes, status) in [
+            ("long.txt", vec![b'a'; 100_001], 413),
+            ("page.html", b"<html>".to_vec(), 415),
+            ("drawing.svg", b"<svg/>".to_vec(), 415),
+            ("program", b"\x7fELF".to_vec(), 415),
+            ("torn.png", png(30, 30)[..200].to_vec(), 415),
+            ("bomb.png", bomb.clone(), 413),
+        ] {
+            assert_eq!(send_file(&mut ann, &room, name, bytes).await.status, status, "{kind:?} {name}");
+        }
+        assert!(ann.rows("chat_files").await.is_empty());
+        let portrait = |bytes: Vec<u8>| ann.request(Method::POST, "/chat/api/files?picture=1").body(bytes);
+        let (large, text, bomb) = (portrait(png(180, 180)), portrait(b"words".to_vec()), portrait(bomb));
+        let sent = ann.send(large).await;
+        assert_eq!((sent.status, &sent.body["file"]["room"]), (201, &serde_json::Value::Null), "{sent:?}");
+        assert_eq!(ann.send(text).await.status, 415);
+        assert_eq!(ann.send(bomb).await.status, 413);
+        // A picture of a person is for everybody who is logged in.
+        let file = id(&sent.body["file"]["id"]);
+        assert_eq!(ann.patch("/me", json!({ "picture": file })).await.status, 200);
+        assert_eq!(fetched(&bob, &format!("/files/{file}")).await.0, 200);
+        assert_eq!(fetched(&Browser::new(&world), &format!("/files/{file}")).await.0, 401);
+        // Of what was refused no bytes are left.
+        let left = std::fs::read_dir(world.base.files()).expect("a folder").count();
+        assert_eq!(left, 1);
     }
-    assert!(ann.rows("chat_files").await.is_empty());
-    let portrait = |bytes: Vec<u8>| ann.request(Method::POST, "/chat/api/files?picture=1").body(bytes);
-    let (large, text, bomb) = (portrait(png(180, 180)), portrait(b"words".to_vec()), portrait(bomb));
-    let sent = ann.send(large).await;
-    assert_eq!((sent.status, &sent.body["file"]["room"]), (201, &serde_json::Value::Null), "{sent:?}");
-    assert_eq!(ann.send(text).await.status, 415);
-    assert_eq!(ann.send(bomb).await.status, 413);
-    // A picture of a person is for everybody who is logged in.
-    let file = id(&sent.body["file"]["id"]);
-    assert_eq!(ann.patch("/me", json!({ "picture": file })).await.status, 200);
-    assert_eq!(fetched(&bob, &format!("/files/{file}")).await.0, 200);
-    assert_eq!(fetched(&Browser::new(&world), &format!("/files/{file}")).await.0, 401);
-    // Of what was refused no bytes are left.
-    let left = std::fs::read_dir(world.folder.path().join("files")).expect("a folder").count();
-    assert_eq!(left, 1);
 }
 
 /// A server that speaks as S3 does, of `pip install "moto[server]"`. It ends with this.
@@ -205,10 +199,9 @@ async fn files_are_kept_in_a_bucket_just_as_well() {
         access_key: Some("key".into()),
         secret_key: Some("secret".into()),
     };
-    let world = World::start_with(Kind::Sqlite, Settings { files, types: vec!["*/*".into()], ..open() }).await;
-    let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-    befriend(&mut ann, &mut bob, "bob").await;
-    let room = talk_of(&mut ann, &bob).await;
+    let settings = Settings { files, types: vec!["*/*".into()], ..open() };
+    let world = World::with(Base::new(Kind::Sqlite).await, settings, LogPlace::Memory).await;
+    let (mut ann, bob, room) = two_in_a_talk(&world).await;
     // One in a piece, a picture, and one in several parts.
     for (name, bytes) in [("a.txt", b"words".to_vec()), ("b.png", png(600, 10)), ("c.bin", vec![1; 12 << 20])] {
         let sent = send_file(&mut ann, &room, name, bytes.clone()).await;

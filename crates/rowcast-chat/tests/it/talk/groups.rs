@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::people::{befriend, delete, group_of, hears_of, people, say, talk_of};
+use super::people::{befriend, delete, group_of, hears_of, people, say, talk_of, two_in_a_talk};
 use crate::browser::Browser;
 use crate::world::{KINDS, World, open};
 
@@ -109,9 +109,7 @@ async fn whoever_is_removed_hears_nothing_more() {
 #[tokio::test]
 async fn a_talk_between_two_cannot_be_changed() {
     let world = World::new().await;
-    let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-    befriend(&mut ann, &mut bob, "bob").await;
-    let room = talk_of(&mut ann, &bob).await;
+    let (mut ann, mut bob, room) = two_in_a_talk(&world).await;
     assert_eq!(talk_of(&mut bob, &ann).await, room, "there is one");
     assert_eq!(ann.patch(&format!("/rooms/{room}"), json!({ "name": "x" })).await.status, 409);
     assert_eq!(delete(&mut ann.clone(), &format!("/rooms/{room}/members/{}", ann.user)).await, 409);

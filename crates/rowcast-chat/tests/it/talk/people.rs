@@ -1,6 +1,7 @@
 //! What the stories have in common: people, and what they do in one line.
 
 use reqwest::Method;
+use reqwest::header::HeaderMap;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -29,6 +30,14 @@ pub(crate) async fn talk_of(one: &mut Browser, two: &Browser) -> String {
     let begun = one.post("/rooms", json!({ "kind": "direct", "user": two.user })).await;
     assert!(begun.status < 300, "{begun:?}");
     id(&begun.body["room"]["id"])
+}
+
+/// Ann and Bob, who have accepted each other, and their talk.
+pub(crate) async fn two_in_a_talk(world: &World) -> (Browser, Browser, String) {
+    let [mut ann, mut bob] = people(world, ["ann", "bob"]).await;
+    befriend(&mut ann, &mut bob, "bob").await;
+    let room = talk_of(&mut ann, &bob).await;
+    (ann, bob, room)
 }
 
 /// The id of a new group.
@@ -72,6 +81,31 @@ pub(crate) async fn hears_of(live: &mut Live, is_it: impl Fn(&str, &Json) -> boo
             return change;
         }
     }
+}
+
+/// What is at a path: the status, the headers, and the bytes.
+pub(crate) async fn fetched(who: &Browser, path: &str) -> (u16, HeaderMap, Vec<u8>) {
+    fetched_with(who, path, &[]).await
+}
+
+/// The same, asked for with further headers.
+pub(crate) async fn fetched_with(who: &Browser, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Vec<u8>) {
+    let request = who.request(Method::GET, &format!("/chat/api{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let response = request.send().await.expect("an answer");
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    (status, headers, response.bytes().await.expect("bytes").to_vec())
+}
+
+/// Sends a picture of a person or group.
+pub(crate) async fn send_picture(who: &mut Browser, bytes: Vec<u8>) -> Answer {
+    who.send(who.request(Method::POST, "/chat/api/files?picture=1").body(bytes)).await
+}
+
+/// Says a file, which was put into the talk.
+pub(crate) async fn say_file(who: &mut Browser, room: &str, file: &str) -> Answer {
+    let message = json!({ "nonce": Uuid::new_v4().to_string(), "file": file });
+    who.post(&format!("/rooms/{room}/messages"), message).await
 }
 
 /// Puts a file into a talk.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::people::{befriend, hears_of, people, put, say, talk_of};
+use super::people::{befriend, hears_of, people, put, say, talk_of, two_in_a_talk};
 use crate::browser::{Browser, Live};
 use crate::world::{KINDS, World, open};
 
@@ -95,9 +95,7 @@ async fn two_talk_and_a_third_sees_nothing_of_it() {
 async fn a_message_inserted_by_sql_shows_up_in_the_talk() {
     for kind in KINDS {
         let world = World::start(kind, open()).await;
-        let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-        befriend(&mut ann, &mut bob, "bob").await;
-        let room = talk_of(&mut ann, &bob).await;
+        let (ann, mut bob, room) = two_in_a_talk(&world).await;
         let mut live = bob.live().await;
         live.follow("table:chat_messages").await;
         let row = format!("('{room}', '{}', 'by-hand', 'text', 'written with psql')", ann.user);
@@ -110,27 +108,29 @@ async fn a_message_inserted_by_sql_shows_up_in_the_talk() {
 
 #[tokio::test]
 async fn only_contacts_see_that_somebody_is_there() {
-    let world = World::new().await;
-    let [mut ann, mut bob, eve] = people(&world, ["ann", "bob", "eve"]).await;
-    befriend(&mut ann, &mut bob, "bob").await;
-    let channel = format!("room:chat-user:{}", ann.user);
-    let mut hers = ann.live().await;
-    hers.say(json!({ "type": "track", "ref": "t", "channel": channel, "state": {} })).await;
-    let tracked = hers.next().await.expect("a message");
-    assert_eq!(tracked["type"], "tracked", "{tracked}");
-    let watched = json!({ "type": "subscribe", "id": "p", "channel": format!("presence:{channel}") });
-    let mut his = bob.live().await;
-    his.say(watched.clone()).await;
-    let subscribed = his.next().await.expect("a message");
-    assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
-    let there = his.hears("presence").await;
-    assert_eq!(there["users"][0]["user"], json!(ann.user), "{there}");
-    let mut strange = eve.live().await;
-    strange.say(watched.clone()).await;
-    strange.hears("error").await;
-    // A block ends it for him, too.
-    assert_eq!(ann.post(&format!("/contacts/{}/block", bob.user), json!({})).await.status, 200);
-    let mut again = bob.live().await;
-    again.say(watched).await;
-    again.hears("error").await;
+    for kind in KINDS {
+        let world = World::start(kind, open()).await;
+        let [mut ann, mut bob, eve] = people(&world, ["ann", "bob", "eve"]).await;
+        befriend(&mut ann, &mut bob, "bob").await;
+        let channel = format!("room:chat-user:{}", ann.user);
+        let mut hers = ann.live().await;
+        hers.say(json!({ "type": "track", "ref": "t", "channel": channel, "state": {} })).await;
+        let tracked = hers.next().await.expect("a message");
+        assert_eq!(tracked["type"], "tracked", "{kind:?} {tracked}");
+        let watched = json!({ "type": "subscribe", "id": "p", "channel": format!("presence:{channel}") });
+        let mut his = bob.live().await;
+        his.say(watched.clone()).await;
+        let subscribed = his.next().await.expect("a message");
+        assert_eq!(subscribed["type"], "subscribed", "{kind:?} {subscribed}");
+        let there = his.hears("presence").await;
+        assert_eq!(there["users"][0]["user"], json!(ann.user), "{kind:?} {there}");
+        let mut strange = eve.live().await;
+        strange.say(watched.clone()).await;
+        strange.hears("error").await;
+        // A block ends it for him, too.
+        assert_eq!(ann.post(&format!("/contacts/{}/block", bob.user), json!({})).await.status, 200, "{kind:?}");
+        let mut again = bob.live().await;
+        again.say(watched).await;
+        again.hears("error").await;
+    }
 }

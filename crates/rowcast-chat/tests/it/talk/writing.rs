@@ -3,16 +3,14 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::people::{befriend, delete, people, put, say, talk_of};
+use super::people::{delete, put, say, two_in_a_talk};
 use crate::world::{KINDS, World, open};
 
 #[tokio::test]
 async fn one_nonce_is_one_message_however_often_it_is_sent() {
     for kind in KINDS {
         let world = World::start(kind, open()).await;
-        let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-        befriend(&mut ann, &mut bob, "bob").await;
-        let room = talk_of(&mut ann, &bob).await;
+        let (mut ann, mut bob, room) = two_in_a_talk(&world).await;
         let (path, body) = (format!("/rooms/{room}/messages"), json!({ "nonce": "the-one", "body": "once" }));
         let tabs: Vec<_> = (0..8).map(|_| ann.clone()).collect();
         let answers = join_all(tabs.into_iter().map(|mut tab| {
@@ -35,9 +33,7 @@ async fn one_nonce_is_one_message_however_often_it_is_sent() {
 async fn ids_grow_in_the_order_in_which_a_talk_tells_them() {
     for kind in KINDS {
         let world = World::start(kind, open()).await;
-        let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-        befriend(&mut ann, &mut bob, "bob").await;
-        let room = talk_of(&mut ann, &bob).await;
+        let (ann, bob, room) = two_in_a_talk(&world).await;
         let mut live = bob.live().await;
         live.follow("table:chat_messages").await;
         let path = format!("/rooms/{room}/messages");
@@ -61,9 +57,7 @@ async fn ids_grow_in_the_order_in_which_a_talk_tells_them() {
 async fn what_is_written_has_bounds() {
     for kind in KINDS {
         let world = World::start(kind, open()).await;
-        let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
-        befriend(&mut ann, &mut bob, "bob").await;
-        let room = talk_of(&mut ann, &bob).await;
+        let (mut ann, mut bob, room) = two_in_a_talk(&world).await;
         let path = format!("/rooms/{room}/messages");
         for (body, status) in [
             (json!({ "nonce": "a", "body": " \n" }), 400),
