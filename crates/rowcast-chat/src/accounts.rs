@@ -2,6 +2,7 @@
 //!
 //! Whether an address has an account is not to be found out: neither by an answer nor by the time that it takes.
 
+pub(crate) mod ask;
 pub(crate) mod code;
 pub(crate) mod email;
 pub(crate) mod login;

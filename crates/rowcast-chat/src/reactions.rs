@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use rowcast::event::Value;
 use rowcast::gateway::Refusal;
+use rowcast::protocol::Problem;
 use rowcast::store::ANY_NUMBER;
 
 use crate::change::{ONE, Rows, decided};
@@ -16,16 +17,18 @@ use crate::problems;
 /// How many different ones somebody may set on one message.
 const EACH_MAX: u64 = 20;
 
+/// The message that a reaction is to, if it is one.
+fn message_of(id: &str, emoji: &str) -> Result<i64, Problem> {
+    if is_emoji(emoji) { own::id(id) } else { Err(problems::bad("a reaction is one emoji")) }
+}
+
 /// `PUT /messages/{id}/reactions/{emoji}`
 pub(crate) async fn add(
     State(house): State<Shared>,
     Person(me): Person,
     Path((id, emoji)): Path<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
-    if !is_emoji(&emoji) {
-        return Err(problems::bad("a reaction is one emoji").into());
-    }
-    let id = own::id(&id)?;
+    let id = message_of(&id, &emoji)?;
     decided(|| async {
         let (_, talk) = house.message(&me, id).await?;
         let mut change = house.change();
@@ -57,10 +60,7 @@ pub(crate) async fn remove(
     Person(me): Person,
     Path((id, emoji)): Path<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
-    if !is_emoji(&emoji) {
-        return Err(problems::bad("a reaction is one emoji").into());
-    }
-    let id = own::id(&id)?;
+    let id = message_of(&id, &emoji)?;
     decided(|| async {
         let (_, talk) = house.message(&me, id).await?;
         let mut change = house.change();

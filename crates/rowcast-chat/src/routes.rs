@@ -6,7 +6,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use rowcast::gateway::{Gateway, Refusal};
 
-use crate::accounts::{login, password, reset, signup, verify};
+use crate::accounts::{ask, login, password, reset, signup, verify};
 use crate::house::{self, Shared};
 use crate::messages::own;
 use crate::paths::{PREFIX, Paths};
@@ -22,9 +22,9 @@ fn for_everybody() -> Paths {
         .get("/openapi.json", openapi::openapi)
         .post("/signup", signup::sign_up)
         .post("/verify", verify::verify)
-        .post("/verify/again", verify::again)
+        .post("/verify/again", ask::verify_again)
         .post("/login", login::log_in)
-        .post("/reset", reset::reset)
+        .post("/reset", ask::reset)
         .post("/reset/confirm", reset::confirm)
 }
 

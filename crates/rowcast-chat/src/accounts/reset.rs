@@ -8,27 +8,11 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use rowcast::gateway::Refusal;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::code::{Purpose, no_code, whose};
-use super::verify::Again;
 use super::{Peer, email, password, wait};
 use crate::house::Shared;
 use crate::problems;
-
-/// `POST /reset`
-pub(crate) async fn reset(
-    State(house): State<Shared>,
-    Peer(from): Peer,
-    body: Result<Json<Again>, JsonRejection>,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let Json(Again { email }) = body.map_err(problems::of_body)?;
-    let email = email::normalized(&email)?;
-    // Each mail is an attempt that fails, so that nobody gets many.
-    drop(house.mails.begin(&format!("mail {email}"), from).map_err(wait)?);
-    house.send_code(&email, Purpose::Reset).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "reset": true }))))
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
