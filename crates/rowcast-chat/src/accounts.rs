@@ -65,7 +65,8 @@ impl House {
     /// Of somebody who is logged in. Whoever has a token of elsewhere may have none.
     pub(crate) async fn account(&self, user: &str) -> Result<Account, Refusal> {
         let rows = self.find("chat_accounts", "user_id = claims.user", &[("user", user.into())]).await?;
-        rows.first().map(Account::of).ok_or_else(|| problems::forbidden("you have no account in this chat").into())
+        let none = || problems::forbidden("you have no account in this chat").hint("sign up, or log in");
+        Ok(rows.first().map(Account::of).ok_or_else(none)?)
     }
 
     /// What an account is told of itself: `{"id","name","about","picture","email"}`.

@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use crate::files::Files;
 use crate::mail::Mail;
+use crate::recent::Recent;
 use crate::rooms::talks::Talks;
-use crate::seen::Seen;
 use crate::settings::Settings;
-use crate::{Chat, clock, steps};
+use crate::{Chat, clock, person, seen, steps};
 
 /// So many mails has an address that they are sent to, before there are waits.
 const MAILS_TO_ONE: u32 = 5;
@@ -42,7 +42,9 @@ pub(crate) struct House {
     /// Of a password that nobody has.
     pub(crate) nobodys_hash: String,
     /// When users were last noted to be there.
-    pub(crate) seen: Seen,
+    pub(crate) seen: Recent,
+    /// Users that have accounts.
+    pub(crate) known: Recent,
     pub(crate) talks: Talks,
     pub(crate) files: Files,
     /// Whether the tables are known to be this chat's.
@@ -66,7 +68,8 @@ impl House {
             tries: Tries::default(),
             mails: Tries::with(MAILS_TO_ONE, MAILS_FROM_ONE),
             nobodys_hash,
-            seen: Seen::default(),
+            seen: Recent::within(seen::PAUSE),
+            known: Recent::within(person::KNOWN),
             talks: Talks::default(),
             files: Files::new(place),
             stepped: OnceCell::new(),

@@ -33,6 +33,7 @@ mod profile;
 mod public;
 mod reactions;
 mod receipts;
+mod recent;
 mod records;
 mod rooms;
 mod routes;

@@ -1,17 +1,17 @@
 //! Somebody's browser: it keeps the cookie, and says which page it shows.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder, Response};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::world::{COOKIE, World};
+use crate::world::{COOKIE, World, issuer};
 
 pub(crate) const PASSWORD: &str = "correct horse";
 
@@ -65,6 +65,13 @@ impl Browser {
         let answer = browser.post("/signup", body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         browser
+    }
+
+    /// One with a token of an identity provider that the gateway trusts.
+    pub(crate) fn known_elsewhere(world: &World, user: &str) -> Self {
+        let claims = Map::from_iter([("sub".to_owned(), Json::from(user))]);
+        let token = issuer().0.issue(claims, SystemTime::now()).expect("a token");
+        Self { cookie: Some(format!("{COOKIE}={token}")), user: user.to_owned(), ..Self::new(world) }
     }
 
     pub(crate) fn request(&self, method: Method, target: &str) -> RequestBuilder {

@@ -3,6 +3,7 @@
 mod accounts;
 mod browser;
 mod codes;
+mod foreign;
 mod live;
 mod mail;
 mod postbox;
