@@ -2,6 +2,8 @@
 
 pub(crate) mod pair;
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State as Shown};
@@ -12,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::pair::{Pair, Side, State, Turn};
-use crate::accounts::email;
-use crate::change::{Broken, Made, decided};
+use crate::accounts::{Peer, email, wait};
+use crate::change::{Broken, Made, Rows, decided};
 use crate::house::{House, Shared};
 use crate::person::Person;
 use crate::{problems, words};
@@ -32,11 +34,12 @@ type Answer = Result<(StatusCode, Json<Value>), Refusal>;
 pub(crate) async fn add(
     Shown(house): Shown<Shared>,
     Person(me): Person,
+    Peer(from): Peer,
     body: Result<Json<Whom>, JsonRejection>,
 ) -> Answer {
     let Json(whom) = body.map_err(problems::of_body)?;
     let them = match (&whom.email, &whom.link) {
-        (Some(email), None) => house.person_with_email(email).await?,
+        (Some(email), None) => house.person_with_email(&me, email, from).await?,
         (None, Some(link)) => house.person_with_link(link).await?,
         _ => return Err(problems::bad("say whom to add: either `email` or `link`").into()),
     };
@@ -172,18 +175,31 @@ fn shown(made: &Made, write: usize) -> Result<Value, Problem> {
 }
 
 async fn contact(house: &House, me: &str, them: &str) -> Result<Value, Refusal> {
-    let filter = "owner = claims.me and contact = claims.them";
-    let rows = house.find("chat_contacts", filter, &[("me", me.into()), ("them", them.into())]).await?;
+    let rows = house.find_rows(&row_of(me, them)).await?;
     let row = rows.first().ok_or_else(nobody)?;
     Ok(json!({ "contact": row.json()? }))
 }
 
+/// My row about somebody.
+fn row_of(me: &str, them: &str) -> Rows {
+    let filter = "owner = claims.me and contact = claims.them";
+    Rows::new("chat_contacts", filter, &[("me", me.into()), ("them", them.into())])
+}
+
 impl House {
     /// Whose address it is. Who has not shown that it is theirs is not there yet.
-    async fn person_with_email(&self, email: &str) -> Result<String, Refusal> {
-        let account = self.account_of_email(&email::normalized(email)?).await?;
+    ///
+    /// Nobody asks for many: the answer says whether an address has an account, so it counts, whatever it is.
+    async fn person_with_email(&self, me: &str, email: &str, from: IpAddr) -> Result<String, Refusal> {
+        let email = email::normalized(email)?;
+        let attempt = self.asked.begin(me, from).map_err(wait)?;
+        let account = self.account_of_email(&email).await?;
         let account = account.filter(|account| account.is_verified || !self.settings.verify);
         let account = account.ok_or_else(|| problems::not_found("nobody here has this address"))?;
+        if self.has_contact(me, &account.user).await? {
+            // It says nothing new.
+            attempt.was_none();
+        }
         Ok(account.user)
     }
 
@@ -195,11 +211,13 @@ impl House {
         Ok(self.account_of_link(link).await?.ok_or_else(nobody)?.user)
     }
 
+    async fn has_contact(&self, me: &str, them: &str) -> Result<bool, Refusal> {
+        Ok(!self.find_rows(&row_of(me, them)).await?.is_empty())
+    }
+
     /// Whether I may know that there is such a person: as a contact, or by a talk that we share.
     pub(crate) async fn is_known(&self, me: &str, them: &str) -> Result<bool, Refusal> {
-        let filter = "owner = claims.me and contact = claims.them";
-        let rows = self.find("chat_contacts", filter, &[("me", me.into()), ("them", them.into())]).await?;
-        if !rows.is_empty() {
+        if self.has_contact(me, them).await? {
             return Ok(true);
         }
         let mine = self.find("chat_members", "user_id = claims.me", &[("me", me.into())]).await?;

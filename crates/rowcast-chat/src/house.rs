@@ -26,6 +26,12 @@ const MAILS_TO_ONE: u32 = 5;
 /// So many has a network that they are asked for from: all of an office may sign up in one morning.
 const MAILS_FROM_ONE: u32 = 50;
 
+/// So many addresses somebody may ask for to be added, before there are waits.
+const ASKED_BY_ONE: u32 = 20;
+
+/// So many may be asked for from a network.
+const ASKED_FROM_ONE: u32 = 100;
+
 /// What all routes of a chat share.
 pub(crate) struct House {
     pub(crate) settings: Settings,
@@ -39,6 +45,8 @@ pub(crate) struct House {
     pub(crate) tries: Tries,
     /// Mails that somebody has asked for, in the same way.
     pub(crate) mails: Tries,
+    /// Addresses that somebody has asked for: whether they have an account is in the answer.
+    pub(crate) asked: Tries,
     /// Of a password that nobody has.
     pub(crate) nobodys_hash: String,
     /// When users were last noted to be there.
@@ -67,6 +75,7 @@ impl House {
             passwords: Passwords::default(),
             tries: Tries::default(),
             mails: Tries::with(MAILS_TO_ONE, MAILS_FROM_ONE),
+            asked: Tries::with(ASKED_BY_ONE, ASKED_FROM_ONE),
             nobodys_hash,
             seen: Recent::within(seen::PAUSE),
             known: Recent::within(person::KNOWN),
