@@ -18,7 +18,7 @@ use serde_json::{Value as JsonValue, json};
 use uuid::Uuid;
 
 use self::people::MEMBERS_MAX;
-use self::talk::{Kind, Talk, nowhere, room};
+use self::talk::{Kind, Talk, member, nowhere, room};
 use crate::accounts::name;
 use crate::change::{Broken, ONE, Rows, decided};
 use crate::contacts::nobody;
@@ -32,12 +32,15 @@ use crate::{problems, words};
 /// What a direct talk's id is made in.
 const TALKS: Uuid = Uuid::from_u128(0x6f2d_9a54_3c1b_4e07_9b8a_d0c4_f1e2_7a35);
 
+/// And that of a group which its maker has named.
+const GROUPS: Uuid = Uuid::from_u128(0x1f0c_7d3a_95e2_4b68_8c4d_2a6e_70b9_e513);
+
 /// What talk to begin.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Wanted {
     Direct { user: String },
-    Group { name: String, members: Vec<String> },
+    Group { name: String, members: Vec<String>, nonce: Option<String> },
 }
 
 /// What to change of a group.
@@ -66,10 +69,11 @@ pub(crate) async fn begin(
     let Json(wanted) = body.map_err(problems::of_body)?;
     let (status, row) = match wanted {
         Wanted::Direct { user } => decided(|| direct(&house, &me, &user)).await?,
-        Wanted::Group { name: called, members } => {
+        Wanted::Group { name: called, members, nonce } => {
             let called = name::name(&called)?;
             let members = others(&me, members)?;
-            decided(|| group(&house, &me, &called, &members)).await?
+            let id = nonce.map(|nonce| words::nonce(&nonce).map(|()| group_id(&me, &nonce))).transpose()?;
+            decided(|| group(&house, &me, id.as_deref(), &called, &members)).await?
         }
     };
     Ok((status, Json(json!({ "room": row.json()? }))))
@@ -79,6 +83,11 @@ pub(crate) async fn begin(
 fn direct_id(one: &str, two: &str) -> String {
     let (first, second) = if one <= two { (one, two) } else { (two, one) };
     Uuid::new_v5(&TALKS, format!("{first}\n{second}").as_bytes()).to_string()
+}
+
+/// The group that somebody has made under a nonce, of which there is one.
+fn group_id(me: &str, nonce: &str) -> String {
+    Uuid::new_v5(&GROUPS, format!("{me}\n{nonce}").as_bytes()).to_string()
 }
 
 async fn direct(house: &House, me: &str, them: &str) -> Result<(StatusCode, Record), Broken> {
@@ -131,9 +140,25 @@ fn others(me: &str, mut members: Vec<String>) -> Result<Vec<String>, Refusal> {
     }
 }
 
-async fn group(house: &House, me: &str, name: &str, members: &[String]) -> Result<(StatusCode, Record), Broken> {
+/// `id` is that of a group which may have been made before its answer was lost.
+async fn group(
+    house: &House,
+    me: &str,
+    id: Option<&str>,
+    name: &str,
+    members: &[String],
+) -> Result<(StatusCode, Record), Broken> {
+    if let Some(id) = id
+        && let Some(row) = house.find_rows(&room(id)).await?.into_iter().next()
+    {
+        return match house.find_rows(&member(id, me)).await?.is_empty() {
+            true => Err(problems::conflict("this nonce is that of a group that you have left").into()),
+            false => Ok((StatusCode::OK, row)),
+        };
+    }
     let all: Vec<&str> = std::iter::once(me).chain(members.iter().map(String::as_str)).collect();
-    let talk = Talk { id: Uuid::new_v4().to_string().into(), kind: Kind::Group };
+    let id = id.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+    let talk = Talk { id: id.into(), kind: Kind::Group };
     let mut change = house.change();
     change.make(&talk, "group", Some(name), me).await?;
     change.require_contacts(me, members).await?;
@@ -199,5 +224,12 @@ mod tests {
         assert_eq!(direct_id("ada", "bob"), direct_id("bob", "ada"));
         assert_ne!(direct_id("ada", "bob"), direct_id("ada", "bo"));
         assert_eq!(direct_id("ada", "bob").len(), 36);
+    }
+
+    #[test]
+    fn a_nonce_is_its_makers() {
+        assert_eq!(group_id("ada", "one"), group_id("ada", "one"));
+        assert_ne!(group_id("ada", "one"), group_id("bob", "one"));
+        assert_ne!(group_id("ada", "one"), direct_id("ada", "one"));
     }
 }

@@ -115,8 +115,8 @@ export const api = {
   unblock: (user: string) => call<unknown>('POST', `/contacts/${at(user)}/unblock`),
 
   talkTo: (user: string) => call<{ room: Room }>('POST', '/rooms', { kind: 'direct', user }),
-  makeGroup: (name: string, members: readonly string[]) =>
-    call<{ room: Room }>('POST', '/rooms', { kind: 'group', name, members }),
+  makeGroup: (name: string, members: readonly string[], nonce: string) =>
+    call<{ room: Room }>('POST', '/rooms', { kind: 'group', name, members, nonce }),
   changeRoom: (room: string, what: { name?: string; picture?: string | null }) =>
     call<unknown>('PATCH', `/rooms/${at(room)}`, what),
   invite: (room: string, user: string) => call<unknown>('POST', `/rooms/${at(room)}/members`, { user }),

@@ -5,12 +5,14 @@ import { navigate } from '../../shell/router';
 import { api, inWords } from '../api';
 import { useDirectory } from '../directory';
 import { Avatar } from '../people/avatar';
+import { Once } from '../store/once';
 import { Dialog } from '../ui/dialog';
 
 export function NewGroup({ onClose }: { onClose: () => void }) {
   const { contacts, person } = useDirectory();
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  const [once] = useState(() => new Once());
   const id = useId();
   const choices = contacts.filter(({ state }) => state === 'accepted').map(({ contact }) => person(contact));
   const make = async (event: FormEvent<HTMLFormElement>) => {
@@ -19,7 +21,9 @@ export function NewGroup({ onClose }: { onClose: () => void }) {
     setBusy(true);
     setProblem(null);
     try {
-      const { room } = await api.makeGroup(String(fields.get('name')).trim(), fields.getAll('member').map(String));
+      const name = String(fields.get('name')).trim();
+      const members = fields.getAll('member').map(String);
+      const { room } = await api.makeGroup(name, members, once.nonce([name, members]));
       onClose();
       navigate(`/chat/t/${room.id}`);
     } catch (thrown) {

@@ -1,5 +1,6 @@
 //! Groups: made of contacts, led by somebody, gone with the last.
 
+use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 
 use super::people::{befriend, delete, group_of, hears_of, people, say, talk_of, two_in_a_talk};
@@ -116,4 +117,40 @@ async fn a_talk_between_two_cannot_be_changed() {
     assert_eq!(ann.post(&format!("/rooms/{room}/members"), json!({ "user": bob.user })).await.status, 409);
     let unknown = json!({ "kind": "direct", "user": "00000000-0000-4000-8000-000000000000" });
     assert_eq!(ann.post("/rooms", unknown).await.status, 404);
+}
+
+#[tokio::test]
+async fn one_nonce_is_one_group_however_often_it_is_asked_for() {
+    for kind in KINDS {
+        let world = World::start(kind, open()).await;
+        let [mut ann, mut bob] = people(&world, ["ann", "bob"]).await;
+        befriend(&mut ann, &mut bob, "bob").await;
+        let body = json!({ "kind": "group", "name": "one", "members": [bob.user], "nonce": "the-one" });
+        let tabs: Vec<_> = (0..8).map(|_| ann.clone()).collect();
+        let answers = join_all(tabs.into_iter().map(|mut tab| {
+            let body = body.clone();
+            async move { tab.post("/rooms", body).await }
+        }));
+        let answers = answers.await;
+        let room = super::people::id(&answers[0].body["room"]["id"]);
+        assert!(answers.iter().all(|answer| answer.body["room"]["id"] == json!(room)), "{kind:?} {answers:?}");
+        assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1, "{kind:?} {answers:?}");
+        assert_eq!((ann.rows("chat_rooms").await.len(), bob.rows("chat_members").await.len()), (1, 2), "{kind:?}");
+        let told = bob.rows("chat_messages").await;
+        assert_eq!(told.len(), 1, "{kind:?}: that it was made is told once");
+
+        // Also after it would not be made any more. Another's nonce is another group, and without one each is new.
+        let theirs = json!({ "kind": "group", "name": "two", "members": [ann.user], "nonce": "the-one" });
+        let theirs = bob.post("/rooms", theirs).await;
+        assert_eq!((theirs.status, theirs.body["room"]["id"] == json!(room)), (201, false), "{kind:?} {theirs:?}");
+        assert_eq!(bob.post(&format!("/contacts/{}/block", ann.user), json!({})).await.status, 200, "{kind:?}");
+        assert_eq!(ann.post("/rooms", body.clone()).await.status, 200, "{kind:?}");
+        assert_eq!(bob.post(&format!("/contacts/{}/unblock", ann.user), json!({})).await.status, 200, "{kind:?}");
+        assert_ne!(group_of(&mut ann, "one", &[&bob]).await, group_of(&mut ann, "one", &[&bob]).await, "{kind:?}");
+        // Who has left it is not told of it again.
+        assert_eq!(delete(&mut ann.clone(), &format!("/rooms/{room}/members/{}", ann.user)).await, 204, "{kind:?}");
+        assert_eq!(ann.post("/rooms", body).await.status, 409, "{kind:?}");
+        let wrong = json!({ "kind": "group", "name": "x", "members": [bob.user], "nonce": "a b" });
+        assert_eq!(ann.post("/rooms", wrong).await.status, 400, "{kind:?}");
+    }
 }
