@@ -30,6 +30,8 @@ pub struct Smtp {
     pub url: String,
     /// Whom it is from: `Chat <chat@example.com>`.
     pub from: String,
+    /// The authorities (PEM) that may sign the server's certificate. `None`: those that this machine trusts.
+    pub ca: Option<String>,
 }
 
 // The URL may hold a password.

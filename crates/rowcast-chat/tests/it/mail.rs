@@ -22,13 +22,13 @@ async fn a_mail_says_the_code_and_nothing_that_a_stranger_has_chosen() {
 
 #[test]
 fn what_is_no_mail_server_is_said_before_anything_is_sent() {
-    let smtp = |url: &str, from: &str| Smtp { url: url.into(), from: from.into() }.check();
+    let smtp = |url: &str, from: &str| Smtp { url: url.into(), from: from.into(), ca: None }.check();
     smtp("smtps://user:password@mail.example.com", "Chat <chat@example.com>").expect("TLS from the beginning");
     smtp("smtp://mail.example.com:587?tls=required", "chat@example.com").expect("STARTTLS");
     for (url, from) in [("mail.example.com", "chat@example.com"), ("smtp://mail.example.com", "nobody")] {
         let problem = smtp(url, from).expect_err(url).to_string();
         assert!(!problem.contains("password"), "{problem}");
     }
-    let shown = format!("{:?}", Smtp { url: "smtp://user:hidden@h".into(), from: "a@b".into() });
+    let shown = format!("{:?}", Smtp { url: "smtp://user:hidden@h".into(), from: "a@b".into(), ca: None });
     assert!(!shown.contains("hidden"), "{shown}");
 }

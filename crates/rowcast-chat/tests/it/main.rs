@@ -6,6 +6,7 @@ mod codes;
 mod foreign;
 mod live;
 mod mail;
+mod mail_tls;
 mod postbox;
 mod talk;
 mod world;

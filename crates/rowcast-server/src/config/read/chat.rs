@@ -52,15 +52,36 @@ impl Reader<'_> {
     fn smtp(&mut self) -> Option<Smtp> {
         let from = self.text("chat.smtp.from");
         let url = self.secret_text("chat.smtp.url")?;
-        let smtp = Smtp { url, from };
+        let smtp = Smtp { url, from, ca: None };
         if let Err(error) = smtp.check() {
             self.wrong(
                 "chat.smtp.url",
                 error.to_string(),
                 r#"write for example "smtps://user:${PASSWORD}@mail.example.com""#,
             );
+            return Some(smtp);
         }
-        Some(smtp)
+        Some(self.smtp_ca(smtp))
+    }
+
+    fn smtp_ca(&mut self, smtp: Smtp) -> Smtp {
+        let ca = self.text("chat.smtp.ca");
+        if ca.is_empty() {
+            return smtp;
+        }
+        match std::fs::read_to_string(&ca) {
+            Ok(pem) => {
+                let smtp = Smtp { ca: Some(pem), ..smtp };
+                if let Err(error) = smtp.check() {
+                    self.wrong("chat.smtp.ca", error.to_string(), "");
+                }
+                smtp
+            }
+            Err(error) => {
+                self.wrong("chat.smtp.ca", format!("{ca} cannot be read: {error}"), "");
+                smtp
+            }
+        }
     }
 
     fn files(&mut self) -> FilesPlace {
@@ -163,6 +184,8 @@ mod tests {
             ("[auth]\nuser_claim = 'email'", "auth.user_claim", "sub"),
             ("[chat.smtp]\nurl = 'mail.example.com'", "chat.smtp.url", "smtp"),
             ("[chat.smtp]\nurl = 'smtp://localhost'\nfrom = 'nobody'", "chat.smtp.url", "from"),
+            ("[chat.smtp]\nurl = 'smtps://localhost'\nca = 'no-such-file.pem'", "chat.smtp.ca", "cannot be read"),
+            ("[chat.smtp]\nurl = 'smtps://localhost'\nca = 'Cargo.toml'", "chat.smtp.ca", "no certificate"),
         ] {
             let told = told(&format!("[chat]\nenabled = true\n{text}"));
             assert!(told.contains(&format!("{key}: ")) && told.contains(part), "{text}: {told}");
