@@ -3,6 +3,8 @@
 pub(crate) mod kind;
 pub(crate) mod picture;
 pub(crate) mod place;
+mod quota;
+mod range;
 mod serve;
 mod upload;
 

@@ -1,5 +1,7 @@
 //! A file on its way out: to whom it is for, and so that no browser runs what is in it.
 
+use std::ops::Range;
+
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,6 +10,7 @@ use rowcast::gateway::Refusal;
 use rowcast::protocol::Problem;
 
 use super::kind::is_shown;
+use super::range::{Part, part};
 use super::thumbnail_of;
 use crate::house::{House, Shared};
 use crate::person::Person;
@@ -72,16 +75,21 @@ impl House {
     async fn serve(&self, key: &str, kind: &str, name: &str, asked: &HeaderMap) -> Result<Response, Refusal> {
         // What is kept under an id never changes.
         let tag = format!("\"{key}\"");
-        let held = asked.get(header::IF_NONE_MATCH).and_then(|held| held.to_str().ok());
-        let is_held = held.is_some_and(|held| held.split(',').any(|held| held.trim() == tag));
-        let mut response = if is_held {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            let found = self.files.place.get(key).await?.ok_or_else(nothing)?;
-            let bytes = found.meta.size;
-            let mut response = Body::from_stream(found.into_stream()).into_response();
-            response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
-            response
+        let said = |name| asked.get(name).and_then(|value| value.to_str().ok());
+        let is_held = said(header::IF_NONE_MATCH).is_some_and(|held| held.split(',').any(|held| held.trim() == tag));
+        // Whoever has another version wants all of this one.
+        let range = said(header::RANGE).filter(|_| said(header::IF_RANGE).is_none_or(|held| held.trim() == tag));
+        let mut response = match range {
+            _ if is_held => StatusCode::NOT_MODIFIED.into_response(),
+            None => self.bytes_of(key, None).await?,
+            Some(range) => {
+                let size = self.files.place.size(key).await?.ok_or_else(nothing)?;
+                match part(range, size) {
+                    Part::All => self.bytes_of(key, None).await?,
+                    Part::Some(part) => self.part_of(key, part, size).await?,
+                    Part::Nothing => return Ok(behind_the_end(size)),
+                }
+            }
         };
         let inside = if is_shown(kind) { "inline" } else { "attachment" };
         // What is not a picture is nothing that a browser could open.
@@ -104,8 +112,38 @@ impl House {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHED));
         headers.insert(header::VARY, HeaderValue::from_static("Cookie, Authorization"));
         headers.insert(header::ETAG, text(&tag));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         Ok(response)
     }
+
+    async fn part_of(&self, key: &str, part: Range<u64>, size: u64) -> Result<Response, Refusal> {
+        let shown = content_range(&format!("{}-{}", part.start, part.end - 1), size);
+        let mut response = self.bytes_of(key, Some(part)).await?;
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        response.headers_mut().insert(header::CONTENT_RANGE, shown);
+        Ok(response)
+    }
+
+    async fn bytes_of(&self, key: &str, part: Option<Range<u64>>) -> Result<Response, Refusal> {
+        let found = self.files.place.get(key, part).await?.ok_or_else(nothing)?;
+        let bytes = found.range.end - found.range.start;
+        let mut response = Body::from_stream(found.into_stream()).into_response();
+        response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
+        Ok(response)
+    }
+}
+
+fn content_range(part: &str, size: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("bytes {part}/{size}")).expect("digits are a header's value")
+}
+
+/// Of so many bytes the ones that were asked for are not there.
+fn behind_the_end(size: u64) -> Response {
+    let problem = problems::bad(format!("the file has {size} bytes: there are none where `Range` begins"));
+    let mut response = Refusal(problem).into_response();
+    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+    response.headers_mut().insert(header::CONTENT_RANGE, content_range("*", size));
+    response
 }
 
 /// A name for `Content-Disposition` (RFC 6266): as well as old clients read it, and as it is.

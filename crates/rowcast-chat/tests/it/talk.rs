@@ -6,6 +6,7 @@ mod files;
 mod forged;
 mod groups;
 mod people;
+mod ranges;
 mod restart;
 mod story;
 mod writing;

@@ -209,6 +209,8 @@ async fn files_are_kept_in_a_bucket_just_as_well() {
         let file = id(&sent.body["file"]["id"]);
         let (status, _, kept) = fetched(&bob, &format!("/files/{file}")).await;
         assert_eq!((status, kept == bytes), (200, true), "{name}");
+        let (status, _, part) = fetched_with(&bob, &format!("/files/{file}"), &[("range", "bytes=1-3")]).await;
+        assert_eq!((status, &part[..]), (206, &bytes[1..4]), "{name}");
         if name == "b.png" {
             assert_eq!(fetched(&bob, &format!("/files/{file}/thumbnail")).await.0, 200);
         }
