@@ -134,6 +134,12 @@ impl Change<'_> {
         Ok(self.push(Write::insert(table, cells).on_conflict(Conflict::Ignore(key)).expecting(0..=1)))
     }
 
+    /// The same where it may be there already, and becomes this then.
+    pub(crate) async fn put(&mut self, table: &'static str, cells: Vec<Cell>) -> Result<&mut Self, Problem> {
+        let (table, cells) = self.cells(table, cells).await?;
+        Ok(self.push(Write::insert(table, cells).on_conflict(Conflict::Update(Vec::new())).expecting(0..=1)))
+    }
+
     pub(crate) async fn update(
         &mut self,
         rows: Rows,

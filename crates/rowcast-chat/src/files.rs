@@ -1,6 +1,7 @@
 //! Files: put into a talk by one of its members, read by all of them and by nobody else.
 
 pub(crate) mod kind;
+mod orphans;
 pub(crate) mod picture;
 pub(crate) mod place;
 mod quota;
@@ -35,18 +36,11 @@ impl Files {
         Self { place, uploads: Arc::new(uploads), decoding: Arc::new(decoding) }
     }
 
-    /// Removes the bytes of files whose rows are gone, in its own time.
-    pub(crate) fn forget(&self, ids: Vec<String>) {
-        if ids.is_empty() {
-            return;
-        }
-        let place = self.place.clone();
-        tokio::spawn(async move {
-            for id in ids {
-                place.remove(&id).await;
-                place.remove(&thumbnail_of(&id)).await;
-            }
-        });
+    /// Whether nothing is left of a file.
+    async fn remove(&self, id: &str) -> bool {
+        // Both are tried.
+        let (file, thumbnail) = (self.place.remove(id).await, self.place.remove(&thumbnail_of(id)).await);
+        file && thumbnail
     }
 }
 

@@ -85,6 +85,11 @@ impl House {
         })
     }
 
+    /// Waits until the tables are known to be this chat's.
+    pub(crate) async fn stepped(&self) -> Result<(), Refusal> {
+        self.stepped.get_or_try_init(|| steps::take(self)).await.map(drop)
+    }
+
     /// This moment, for a `timestamp` column.
     pub(crate) fn now(&self) -> Value {
         clock::moment(SystemTime::now(), self.store.dialect())
@@ -93,8 +98,7 @@ impl House {
 
 /// Lets nobody in before the tables are known to be this chat's: the database may be away when the gateway starts.
 pub(crate) async fn ready(State(house): State<Shared>, request: Request, next: Next) -> Response {
-    let ready: Result<_, Refusal> = house.stepped.get_or_try_init(|| steps::take(&house)).await;
-    match ready {
+    match house.stepped().await {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }

@@ -81,7 +81,9 @@ impl Chat {
         let all = |of: fn(&steps::Step) -> fn() -> Vec<TableSpec>| {
             steps::STEPS.iter().flat_map(|step| of(step)()).collect::<Vec<_>>()
         };
-        builder.tables(all(|step| step.shown)).private_tables(all(|step| step.private))
+        let builder = builder.tables(all(|step| step.shown)).private_tables(all(|step| step.private));
+        let columns = steps::STEPS.iter().flat_map(|step| (step.columns)());
+        columns.fold(builder, |builder, (table, columns)| builder.columns(table, columns))
     }
 
     /// The names of tables that are the chat's own: neither captured nor shown to anybody.
@@ -90,7 +92,11 @@ impl Chat {
     }
 
     /// Everything under `/chat/api`: clones of it are the same chat, on as many ports as you like.
+    ///
+    /// Begins a task that sweeps files which nobody has a use for, as long as the routes are there: panics outside of a Tokio runtime.
     pub fn routes(self, gateway: &Gateway) -> Router {
-        routes::routes(House::new(self, gateway), gateway)
+        let house = House::new(self, gateway);
+        house.sweep_now_and_then();
+        routes::routes(house, gateway)
     }
 }

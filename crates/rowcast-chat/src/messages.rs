@@ -104,6 +104,7 @@ async fn try_to_send(house: &House, me: &str, talk: &Talk, said: &Said, settled:
             &[("id", file.as_str().into()), ("room", (*talk.id).into()), ("me", me.into())],
         );
         change.require(mine, ONE).await?.or(no_file());
+        change.adopt(file).await?;
     }
     let text = |text: &str| Value::Text(text.into());
     let mut cells = vec![("nonce", text(&said.nonce)), ("kind", text("text")), ("body", text(&said.body))];

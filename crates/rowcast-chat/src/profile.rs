@@ -4,14 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::request::Parts;
-use rowcast::event::Value;
 use rowcast::gateway::Refusal;
-use rowcast::store::{Set, Write};
+use rowcast::store::{ANY_NUMBER, Set};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value as JsonValue, json};
 
 use crate::accounts::name;
-use crate::house::{House, Shared};
+use crate::change::{ONE, Rows, decided};
+use crate::house::Shared;
 use crate::person::Person;
 use crate::problems;
 use crate::records::{text, text_or_null};
@@ -52,43 +52,37 @@ pub(crate) async fn change(
     let Json(Change { name, about, picture }) = body.map_err(problems::of_body)?;
     let name = name.map(|name| name::name(&name)).transpose()?;
     let about = about.map(|about| name::about(&about)).transpose()?;
-    if let Some(Some(picture)) = &picture {
-        house.check_picture(&user, picture).await?;
-    }
-    let name = name.map(|name| ("name", text(&name)));
-    let picture = picture.map(|picture| ("picture", text_or_null(picture.as_deref())));
-    let about = about.map(|about| ("about", text(&about)));
-    let copied: Vec<_> = [name, picture].into_iter().flatten().collect();
-    let own: Vec<_> = copied.iter().cloned().chain(about).collect();
-    let mut writes = Vec::new();
-    if !own.is_empty() {
-        writes.push(house.changed("chat_profiles", "id = claims.user", &user, &own).await?.expecting(1..=1));
-    }
-    if !copied.is_empty() {
-        writes.push(house.changed("chat_members", "user_id = claims.user", &user, &copied).await?);
-    }
-    if !writes.is_empty() {
-        house.store.write(writes).await.map_err(problems::of_store)?;
-    }
+    decided(|| async {
+        let mut change = house.change();
+        let (mut own, mut copied) = (Vec::new(), Vec::new());
+        if let Some(name) = &name {
+            own.push(("name", Set::Value(text(name))));
+            copied.push(("name", Set::Value(text(name))));
+        }
+        own.extend(about.iter().map(|about| ("about", Set::Value(text(about)))));
+        if !own.is_empty() {
+            change.update(Rows::new("chat_profiles", "id = claims.user", &bound(&user)), own, ONE).await?;
+        }
+        if let Some(picture) = &picture {
+            let picture = picture.as_deref();
+            let not_mine = problems::not_found("you have no such picture");
+            change.show("chat_profiles", &user, &user, picture, not_mine).await?;
+            copied.push(("picture", Set::Value(text_or_null(picture))));
+        }
+        if !copied.is_empty() {
+            change
+                .update(Rows::new("chat_members", "user_id = claims.user", &bound(&user)), copied, ANY_NUMBER)
+                .await?;
+        }
+        if change.next() > 0 {
+            change.commit().await?;
+        }
+        Ok(())
+    })
+    .await?;
     me(State(house), Person(user), parts).await
 }
 
-impl House {
-    async fn changed(&self, table: &str, filter: &str, user: &str, values: &[(&str, Value)]) -> Result<Write, Refusal> {
-        let table = self.table(table).await?;
-        let filter = self.condition(&table, filter, &[("user", user.into())])?;
-        let mut sets = Vec::new();
-        for (name, value) in values {
-            sets.push((self.column(&table, name)?, Set::Value(value.clone())));
-        }
-        Ok(Write::update(table, Some(filter), sets))
-    }
-
-    /// A picture is one's own file, of no room.
-    async fn check_picture(&self, user: &str, file: &str) -> Result<(), Refusal> {
-        let bound = [("file", file.into()), ("user", user.into())];
-        let filter = "id = claims.file and owner = claims.user and room is null and type like 'image/%'";
-        let found = self.find("chat_files", filter, &bound).await?;
-        if found.is_empty() { Err(problems::not_found("you have no such picture").into()) } else { Ok(()) }
-    }
+fn bound(user: &str) -> [(&'static str, JsonValue); 1] {
+    [("user", user.into())]
 }

@@ -15,6 +15,7 @@ pub(crate) async fn config(State(house): State<Shared>) -> Json<Value> {
     Json(json!({
         "verify": settings.verify,
         "max_bytes": settings.max_file,
+        "quota": settings.quota,
         "max_text": TEXT_MAX,
         "types": settings.types,
     }))

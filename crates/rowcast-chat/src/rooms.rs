@@ -20,7 +20,7 @@ use uuid::Uuid;
 use self::people::MEMBERS_MAX;
 use self::talk::{Kind, Talk, member, nowhere, room};
 use crate::accounts::name;
-use crate::change::{Broken, ONE, Rows, decided};
+use crate::change::{Broken, ONE, decided};
 use crate::contacts::nobody;
 use crate::contacts::pair::State as Standing;
 use crate::house::{House, Shared};
@@ -195,17 +195,12 @@ pub(crate) async fn look(
             change.tell(&talk, &me, &mine, &Event::Renamed { to: name }).await?;
         }
         if let Some(picture) = &look.picture {
-            if let Some(picture) = picture {
-                if !words::is_id(picture) {
-                    return Err(nowhere().into());
-                }
-                let filter = "id = claims.id and owner = claims.me and room is null";
-                let own = Rows::new("chat_files", filter, &[("id", picture.as_str().into()), ("me", (*me).into())]);
-                let problem = problems::bad("`picture` is no picture that you have sent here");
-                change.require(own, ONE).await?.or(problem.hint("POST /chat/api/files?picture=1"));
+            if picture.as_deref().is_some_and(|picture| !words::is_id(picture)) {
+                return Err(nowhere().into());
             }
-            let value = picture.as_deref().map_or(Value::Null, |id| Value::Text(id.into()));
-            change.update(room(&talk.id), vec![("picture", Set::Value(value))], ONE).await?;
+            let not_mine = problems::bad("`picture` is no picture that you have sent here");
+            let not_mine = not_mine.hint("POST /chat/api/files?picture=1");
+            change.show("chat_rooms", &talk.id, &me, picture.as_deref(), not_mine).await?;
             change.tell(&talk, &me, &mine, &Event::Picture).await?;
         }
         change.commit().await

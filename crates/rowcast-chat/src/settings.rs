@@ -19,6 +19,12 @@ pub struct Settings {
     pub files: FilesPlace,
     /// The largest file, in bytes.
     pub max_file: u64,
+    /// What the files of one user may have together, in bytes; 0: no limit.
+    pub quota: u64,
+    /// For how long a file is kept that nobody has a use for: one that was never sent, a picture that was replaced.
+    pub sweep_after: Duration,
+    /// How often such files are looked for.
+    pub sweep_every: Duration,
     /// Types of files that are taken: `image/png`, `text/*`, `*/*`.
     pub types: Vec<String>,
 }
@@ -83,6 +89,9 @@ impl Default for Settings {
             smtp: None,
             files: FilesPlace::Folder("chat-files".into()),
             max_file: 25 << 20,
+            quota: 5 << 30,
+            sweep_after: Duration::from_secs(24 * 60 * 60),
+            sweep_every: Duration::from_secs(60 * 60),
             types: types.into_iter().chain(more).map(str::to_owned).collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! What the chat has done to its database, step by step, so that a later chat finds an earlier one's tables.
 //!
-//! Tables that are not there are made before anything is captured (`Builder::tables`); here is noted which step they are of, and what a
-//! step has to do beside that.
+//! Tables that are not there are made before anything is captured (`Builder::tables`), and then columns that a later step adds to them
+//! (`Builder::columns`); here is noted which steps were taken.
 
 use rowcast::event::Value;
 use rowcast::gateway::Refusal;
@@ -9,7 +9,7 @@ use rowcast::store::{Conflict, Insert, TableSpec};
 
 use crate::house::House;
 use crate::problems;
-use crate::tables;
+use crate::tables::{self, TableColumns};
 
 /// One step. What an earlier one has made is never changed in it: the next one does that.
 pub(crate) struct Step {
@@ -18,12 +18,15 @@ pub(crate) struct Step {
     pub(crate) shown: fn() -> Vec<TableSpec>,
     /// Tables that they do not.
     pub(crate) private: fn() -> Vec<TableSpec>,
+    /// Columns of tables that an earlier step has made.
+    pub(crate) columns: fn() -> Vec<TableColumns>,
 }
 
 /// All steps, in order.
 pub(crate) const STEPS: &[Step] = &[
-    Step { number: 0, shown: Vec::new, private: tables::of_the_chat },
-    Step { number: 1, shown: tables::shown, private: tables::private },
+    Step { number: 0, shown: Vec::new, private: tables::of_the_chat, columns: Vec::new },
+    Step { number: 1, shown: tables::shown, private: tables::private, columns: Vec::new },
+    Step { number: 2, shown: Vec::new, private: tables::orphans, columns: tables::stored },
 ];
 
 /// Notes the steps that have been taken since. Refused where the database is a later chat's.

@@ -10,6 +10,9 @@ use ColumnKind::{Boolean, Id, Integer, Text, Timestamp};
 /// A UUID as text.
 const UUID: ColumnKind = Text(Some(36));
 
+/// Columns that a table gets which is there already.
+pub(crate) type TableColumns = (TableName, Vec<ColumnSpec>);
+
 /// Which steps this chat has taken: nobody but the chat reads or writes them.
 pub(crate) fn of_the_chat() -> Vec<TableSpec> {
     vec![table("chat_migrations").key("step", Integer).moment("at").done()]
@@ -37,6 +40,17 @@ pub(crate) fn private() -> Vec<TableSpec> {
             .number("tries", 0)
             .done(),
     ]
+}
+
+/// Files that may be there while nobody has a use for them, since when (milliseconds since 1970).
+pub(crate) fn orphans() -> Vec<TableSpec> {
+    vec![table("chat_orphans").key("file", UUID).required("since", Integer).index(&["since"]).done()]
+}
+
+/// How many bytes the files of an account have. NULL: that was not counted yet.
+pub(crate) fn stored() -> Vec<TableColumns> {
+    let stored = ColumnSpec { name: "stored".into(), kind: Integer, required: false, default: None };
+    vec![(TableName::bare("chat_accounts"), vec![stored])]
 }
 
 /// What its users see of it, each by its rule.
@@ -195,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_database_can_make_them() {
-        for table in [of_the_chat(), private(), shown()].concat() {
+        for table in [of_the_chat(), private(), shown(), orphans()].concat() {
             assert_eq!(table.check(), Ok(()), "{}", table.name);
             assert!(table.name.name.starts_with("chat_"), "{}", table.name);
         }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::kind::{HEAD, is_shown, is_taken, kind};
 use super::picture::{self, Picture, THUMBNAIL};
+use super::quota::Left;
 use super::{place, thumbnail_of};
 use crate::change::decided;
 use crate::house::{House, Shared};
@@ -59,11 +60,12 @@ pub(crate) async fn upload(
         problem.retry_after(Duration::from_secs(2))
     })?;
     let said = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let mut incoming = Incoming { body: body.into_data_stream(), taken: 0, max: house.settings.max_file };
+    let mut incoming = Incoming { body: body.into_data_stream(), taken: 0, max: house.settings.max_file, left: None };
     let row = match (&wanted.room, wanted.picture.is_some()) {
         (Some(room), false) => {
             let talk = house.talk(room).await?;
             house.may_put(&talk, &me).await?;
+            incoming.left = house.left(&me).await?;
             let name = words::file_name(wanted.name.as_deref().unwrap_or_default());
             house.take(&me, &talk, name, &mut incoming, said).await?
         }
@@ -78,6 +80,8 @@ struct Incoming {
     body: BodyDataStream,
     taken: u64,
     max: u64,
+    /// What its owner may store yet, where it is kept as it comes.
+    left: Option<Left>,
 }
 
 impl Incoming {
@@ -91,6 +95,9 @@ impl Incoming {
         if self.taken > self.max {
             let message = format!("the file is too large: it may have {} bytes", self.max);
             return Err(Problem::new(Code::TooLarge, message));
+        }
+        if let Some(left) = self.left.filter(|left| self.taken > left.bytes) {
+            return Err(left.exceeded());
         }
         Ok(Some(piece))
     }
@@ -126,7 +133,7 @@ impl House {
     }
 
     async fn take(
-        &self,
+        self: &Shared,
         me: &str,
         talk: &Talk,
         name: String,
@@ -138,7 +145,7 @@ impl House {
         if !is_taken(kind, &self.settings.types) {
             return Err(not_taken(kind).into());
         }
-        let id = Uuid::new_v4().to_string();
+        let id = self.new_file().await?;
         let written = if is_shown(kind) {
             self.keep_picture(&id, name, kind, incoming.rest(head).await?).await
         } else {
@@ -149,9 +156,16 @@ impl House {
             Err(problem) => Err(problem.into()),
         };
         if row.is_err() {
-            self.files.forget(vec![id]);
+            self.forget(vec![id]);
         }
         row
+    }
+
+    /// The id of a file that comes: if it does not, a sweep finds what is there of it.
+    async fn new_file(&self) -> Result<String, Problem> {
+        let id = Uuid::new_v4().to_string();
+        self.note_orphans(std::slice::from_ref(&id)).await?;
+        Ok(id)
     }
 
     async fn keep_picture(
@@ -207,7 +221,7 @@ impl House {
         }
     }
 
-    async fn take_portrait(&self, me: &str, incoming: &mut Incoming, said: &str) -> Result<Record, Refusal> {
+    async fn take_portrait(self: &Shared, me: &str, incoming: &mut Incoming, said: &str) -> Result<Record, Refusal> {
         let (head, is_all) = incoming.head().await?;
         let kind = kind(&head[..head.len().min(HEAD)], is_all && head.len() <= HEAD, said);
         if !is_shown(kind) {
@@ -215,7 +229,7 @@ impl House {
         }
         let given = incoming.rest(head).await?;
         let portrait = self.decoded(move || picture::portrait(&given, kind)).await?;
-        let id = Uuid::new_v4().to_string();
+        let id = self.new_file().await?;
         let described = Described {
             name: "picture".to_owned(),
             kind: portrait.kind,
@@ -223,10 +237,12 @@ impl House {
             size: Some((portrait.width, portrait.height)),
             thumbnail: false,
         };
-        self.files.place.put(&id, portrait.bytes).await?;
-        let row = self.write_down(&id, me, None, described).await;
+        let row = match self.files.place.put(&id, portrait.bytes).await {
+            Ok(()) => self.write_down(&id, me, None, described).await,
+            Err(problem) => Err(problem.into()),
+        };
         if row.is_err() {
-            self.files.forget(vec![id]);
+            self.forget(vec![id]);
         }
         row
     }
@@ -269,8 +285,10 @@ impl House {
             if let Some((width, height)) = what.size {
                 cells.extend([("width", number(width.into())), ("height", number(height.into()))]);
             }
+            change.count(me, what.bytes, self.left(me).await?).await?;
             let write = change.next();
             change.insert("chat_files", cells).await?;
+            change.arrive(id).await?;
             Ok(change.commit().await?.row(write)?)
         })
         .await

@@ -103,13 +103,17 @@ pub(crate) async fn erase(
         let file = message.text("file").map(str::to_owned);
         if let Some(file) = &file {
             let rows = Rows::new("chat_files", "id = claims.file", &[("file", file.as_str().into())]);
-            change.delete(rows, ANY_NUMBER).await?;
+            if let Some(row) = house.find_rows(&rows).await?.first() {
+                change.delete(rows, ONE).await?;
+                change.uncount(row.text("owner").unwrap_or_default(), row.integer("bytes").unwrap_or_default()).await?;
+            }
+            change.orphan(file).await?;
         }
         change.commit().await?;
         Ok(file)
     });
     if let Some(file) = file.await? {
-        house.files.forget(vec![file]);
+        house.forget(vec![file]);
     }
     Ok(StatusCode::NO_CONTENT)
 }

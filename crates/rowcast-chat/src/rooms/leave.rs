@@ -1,5 +1,7 @@
 //! Leaving a group, by oneself or by others. A group has an owner as long as it has members, and goes with the last of them.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use rowcast::gateway::Refusal;
@@ -24,7 +26,7 @@ pub(crate) async fn leave(
     Path((id, user)): Path<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
     let files = decided(|| once(&house, &me, &id, &user)).await?;
-    house.files.forget(files);
+    house.forget(files);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -83,15 +85,29 @@ impl Change<'_> {
     /// The last one goes, and all of it.
     async fn end(mut self, house: &House, talk: &Talk, last: &Member) -> Result<Vec<String>, Broken> {
         let files = house.find("chat_files", "room = claims.room", &[("room", (*talk.id).into())]).await?;
+        let ids: Vec<String> = files.iter().filter_map(|row| row.text("id").map(str::to_owned)).collect();
+        house.note_orphans(&ids).await?;
         self.hold_role(talk, last).await?;
         for table in OF_A_ROOM {
             let rows = Rows::new(table, "room = claims.room", &[("room", (*talk.id).into())]);
-            let expect = if table == "chat_members" { ONE } else { ANY_NUMBER };
+            let expect = match table {
+                "chat_members" => ONE,
+                "chat_files" => ids.len() as u64..=ids.len() as u64,
+                _ => ANY_NUMBER,
+            };
             self.delete(rows, expect).await?;
+        }
+        let mut stored: BTreeMap<&str, i64> = BTreeMap::new();
+        for file in &files {
+            *stored.entry(file.text("owner").unwrap_or_default()).or_default() +=
+                file.integer("bytes").unwrap_or_default();
+        }
+        for (owner, bytes) in stored {
+            self.uncount(owner, bytes).await?;
         }
         self.delete(room(&talk.id), ONE).await?;
         self.commit().await?;
-        Ok(files.iter().filter_map(|row| row.text("id").map(str::to_owned)).collect())
+        Ok(ids)
     }
 }
 

@@ -9,4 +9,5 @@ mod mail;
 mod mail_tls;
 mod postbox;
 mod talk;
+mod upgrade;
 mod world;

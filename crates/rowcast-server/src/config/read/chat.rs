@@ -22,7 +22,9 @@ impl Reader<'_> {
             smtp: self.smtp(),
             files: self.files(),
             max_file: self.bytes("chat.max_file", 1, 1 << 40),
+            quota: self.bytes("chat.quota", 0, 1 << 60),
             types: self.types("chat.types"),
+            ..Settings::default()
         };
         self.yes("chat.enabled").then_some(settings)
     }
@@ -160,6 +162,7 @@ mod tests {
         let with = config("[chat]\nenabled = true\nmax_file = '1MiB'\npublic_url = 'https://chat.example.com/'\n");
         let (chat, auth) = (with.chat.expect("a chat"), with.auth.expect("identity"));
         assert_eq!((chat.max_file, chat.public_url.as_deref()), (1 << 20, Some("https://chat.example.com")));
+        assert_eq!(chat.quota, 5 << 30);
         assert_eq!(auth.settings.cookie.as_deref(), Some(COOKIE));
         let named = config("[chat]\nenabled = true\n[auth]\ncookie = 'own'\n");
         assert_eq!(named.auth.expect("identity").settings.cookie.as_deref(), Some("own"));
