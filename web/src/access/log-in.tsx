@@ -1,15 +1,16 @@
 // The way in: a name and a password that this server knows, or a token from whoever makes them.
 
 import { type FormEvent, type HTMLInputTypeAttribute, useId, useState } from 'react';
+import { Segments } from '../ui/choice';
 import { enter } from './store';
 import { logIn, showToken } from './who';
 
 type Way = 'password' | 'token';
 
-const WAYS: readonly (readonly [Way, string])[] = [
-  ['password', 'Password'],
-  ['token', 'Token'],
-];
+const WAYS = [
+  { value: 'password', text: 'Password' },
+  { value: 'token', text: 'Token' },
+] as const satisfies readonly { value: Way; text: string }[];
 
 export function LogIn({ said, open }: { said: string | null; open: boolean }) {
   const [way, setWay] = useState<Way>('password');
@@ -37,21 +38,7 @@ export function LogIn({ said, open }: { said: string | null; open: boolean }) {
       <p className="quiet" role="status">
         {said ?? 'This server shows its pages to people whom it knows.'}
       </p>
-      <fieldset className="segments">
-        <legend className="visually-hidden">Log in with</legend>
-        {WAYS.map(([name, label]) => (
-          <label key={name} className="segment">
-            <input
-              className="visually-hidden"
-              type="radio"
-              name="way"
-              checked={way === name}
-              onChange={() => change(name)}
-            />
-            <span>{label}</span>
-          </label>
-        ))}
-      </fieldset>
+      <Segments label="Log in with" value={way} options={WAYS} onChange={change} />
       {way === 'password' ? (
         <>
           <Field label="User" name="user" autoComplete="username" />

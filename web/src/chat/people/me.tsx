@@ -2,6 +2,7 @@
 
 import { type FormEvent, useId, useState } from 'react';
 import { applyTheme, type Theme, useTheme } from '../../shell/theme';
+import { Segments } from '../../ui/choice';
 import { copyText } from '../../ui/empty';
 import { api, inWords, linkPicture, upload } from '../api';
 import { useCell, useChat } from '../chat';
@@ -136,11 +137,11 @@ function MyLink() {
   );
 }
 
-const THEMES: readonly (readonly [Theme, string])[] = [
-  ['system', 'System'],
-  ['light', 'Light'],
-  ['dark', 'Dark'],
-];
+const THEMES = [
+  { value: 'system', text: 'System' },
+  { value: 'light', text: 'Light' },
+  { value: 'dark', text: 'Dark' },
+] as const satisfies readonly { value: Theme; text: string }[];
 
 function ThisBrowser() {
   const { theme } = useTheme();
@@ -149,21 +150,7 @@ function ThisBrowser() {
   return (
     <section className="form" aria-label="This browser">
       <h2 className="side-title">This browser</h2>
-      <fieldset className="segments">
-        <legend className="visually-hidden">Theme</legend>
-        {THEMES.map(([name, label]) => (
-          <label key={name} className="segment">
-            <input
-              className="visually-hidden"
-              type="radio"
-              name="theme"
-              checked={theme === name}
-              onChange={() => applyTheme(name)}
-            />
-            <span>{label}</span>
-          </label>
-        ))}
-      </fieldset>
+      <Segments label="Theme" value={theme} options={THEMES} onChange={applyTheme} />
       {can && allowed === 'default' && (
         <button type="button" className="button" onClick={() => void Notification.requestPermission().then(setAllowed)}>
           <Icon name="bell" />
