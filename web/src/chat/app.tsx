@@ -41,6 +41,8 @@ export function App() {
 /** When the page tried to go on by itself. */
 let triedAt = Number.NEGATIVE_INFINITY;
 const TRY_MS = 10_000;
+/** After another password the word that the old cookie is worth nothing may come before the answer that sets the new one. */
+const WAITS_MS = [0, 300, 900, 1_800];
 
 /** The server has closed the connection: for good, or because there is a newer cookie (after another password). */
 function Ended({ user }: { user: string }) {
@@ -51,12 +53,25 @@ function Ended({ user }: { user: string }) {
     triedAt = performance.now();
     if (!isNew) setOver(true);
     else
-      api.me().then(
-        (answer) => (answer.user.id === user ? retry() : location.reload()),
+      whoIsIn().then(
+        (known) => (known === user ? retry() : location.reload()),
         () => setOver(true),
       );
   }, [user, retry]);
   return isOver ? <WayIn said={ENDED} /> : <p className="way-in quiet">One moment…</p>;
+}
+
+async function whoIsIn(): Promise<string> {
+  let last: unknown;
+  for (const wait of WAITS_MS) {
+    await new Promise((waited) => setTimeout(waited, wait));
+    try {
+      return (await api.me()).user.id;
+    } catch (thrown) {
+      last = thrown;
+    }
+  }
+  throw last;
 }
 
 function Broken({ why }: { why: string }) {
