@@ -1,6 +1,6 @@
 // The way in: log in, sign up, show that the address is one's own, or choose a new password.
 
-import { type FormEvent, type HTMLInputTypeAttribute, type ReactNode, useId, useState } from 'react';
+import { type FormEvent, type HTMLInputTypeAttribute, type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { api, inWords, Refused } from '../api';
 import { useConfig } from '../people/config';
 
@@ -13,17 +13,32 @@ const enter = () => location.reload();
 
 export function WayIn({ said }: { said: string | null }) {
   const [step, setStep] = useState<Step>({ at: 'log-in' });
+  const root = useRef<HTMLElement>(null);
+  const shown = useRef(step);
+  useEffect(() => {
+    // The button that led here is gone, and the focus with it.
+    if (shown.current !== step) root.current?.querySelector('input')?.focus();
+    shown.current = step;
+  }, [step]);
+  return (
+    <main className="way-in" ref={root}>
+      <Current key={step.at} step={step} said={said} go={setStep} />
+    </main>
+  );
+}
+
+function Current({ step, said, go }: { step: Step; said: string | null; go: Go }) {
   switch (step.at) {
     case 'log-in':
-      return <LogIn said={said} go={setStep} />;
+      return <LogIn said={said} go={go} />;
     case 'sign-up':
-      return <SignUp go={setStep} />;
+      return <SignUp go={go} />;
     case 'reset':
-      return <Reset go={setStep} />;
+      return <Reset go={go} />;
     case 'verify':
-      return <Verify email={step.email} go={setStep} />;
+      return <Verify email={step.email} go={go} />;
     case 'new-password':
-      return <NewPassword email={step.email} go={setStep} />;
+      return <NewPassword email={step.email} go={go} />;
   }
 }
 
@@ -87,7 +102,6 @@ function SignUp({ go }: { go: Go }) {
 }
 
 function Verify({ email, go }: { email: string; go: Go }) {
-  const [again, setAgain] = useState(false);
   return (
     <Form
       title="Your code"
@@ -97,20 +111,8 @@ function Verify({ email, go }: { email: string; go: Go }) {
         await api.verify(email, text('code'));
         enter();
       }}
-      below={
-        <>
-          <Other
-            label={again ? 'Sent again' : 'Send another code'}
-            onClick={() =>
-              void api.verifyAgain(email).then(
-                () => setAgain(true),
-                () => undefined,
-              )
-            }
-          />
-          <Other label="Back" onClick={() => go({ at: 'log-in' })} />
-        </>
-      }
+      again={() => api.verifyAgain(email)}
+      below={<Other label="Back" onClick={() => go({ at: 'log-in' })} />}
     >
       <Code />
     </Form>
@@ -144,6 +146,7 @@ function NewPassword({ email, go }: { email: string; go: Go }) {
         await api.confirmReset(email, text('code'), text('password'));
         enter();
       }}
+      again={() => api.reset(email)}
       below={<Other label="Back" onClick={() => go({ at: 'log-in' })} />}
     >
       <Code />
@@ -157,45 +160,77 @@ interface FormProps {
   readonly said: string;
   readonly button: string;
   readonly submit: (text: (name: string) => string) => Promise<void>;
+  /** Sends another code, where one was sent. */
+  readonly again?: () => Promise<unknown>;
   readonly below: ReactNode;
   readonly children: ReactNode;
 }
 
-function Form({ title, said, button, submit, below, children }: FormProps) {
+function Form({ title, said, button, submit, again, below, children }: FormProps) {
   const id = useId();
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
-  const onSubmit = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const fields = new FormData(event.currentTarget);
+  const [done, setDone] = useState('');
+  /** `work` says what it has done; `null`: the page goes on to another. */
+  const run = async (work: () => Promise<string | null>) => {
     setBusy(true);
     setProblem(null);
+    setDone('');
     try {
-      await submit((name) => String(fields.get(name) ?? '').trim());
+      const said = await work();
+      if (said === null) return;
+      setDone(said);
     } catch (thrown) {
       setProblem(inWords(thrown));
-      setBusy(false);
     }
+    setBusy(false);
   };
+  const onSubmit = async (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const form = event.currentTarget;
+    const fields = new FormData(form);
+    await run(async () => {
+      try {
+        await submit((name) => String(fields.get(name) ?? '').trim());
+      } catch (thrown) {
+        if (thrown instanceof Refused && thrown.status === 401) writeAnew(form);
+        throw thrown;
+      }
+      return null;
+    });
+  };
+  const sendAgain = again === undefined ? null : () => again().then(() => 'Another code is on its way.');
   return (
-    <main className="way-in">
-      <form className="log-in card" onSubmit={onSubmit} aria-labelledby={id} aria-busy={busy}>
-        <img src="/favicon.svg" alt="" width="32" height="32" />
-        <h1 id={id}>{title}</h1>
-        <p className="quiet">{said}</p>
-        {children}
-        {problem !== null && (
-          <p className="log-in-problem" role="alert">
-            {problem}
-          </p>
-        )}
-        <button type="submit" className="button primary" disabled={busy}>
-          {busy ? 'One moment…' : button}
-        </button>
-        <div className="log-in-others">{below}</div>
-      </form>
-    </main>
+    <form className="log-in card" onSubmit={onSubmit} aria-labelledby={id} aria-busy={busy}>
+      <img src="/favicon.svg" alt="" width="32" height="32" />
+      <h1 id={id}>{title}</h1>
+      <p className="quiet">{said}</p>
+      {children}
+      {problem !== null && (
+        <p className="log-in-problem" role="alert">
+          {problem}
+        </p>
+      )}
+      {/* Always there: only what changes in it is read aloud. */}
+      <p className="log-in-done" role="status">
+        {done}
+      </p>
+      <button type="submit" className="button primary" disabled={busy}>
+        {busy ? 'One moment…' : button}
+      </button>
+      <div className="log-in-others">
+        {sendAgain !== null && <Other label="Send another code" disabled={busy} onClick={() => void run(sendAgain)} />}
+        {below}
+      </div>
+    </form>
   );
+}
+
+/** The code, or else the password, is wrong. */
+function writeAnew(form: HTMLFormElement): void {
+  const field = form.querySelector<HTMLInputElement>('.code, input[type="password"]');
+  field?.focus();
+  field?.select();
 }
 
 interface FieldProps {
@@ -245,9 +280,9 @@ function Code() {
   );
 }
 
-function Other({ label, onClick }: { label: string; onClick: () => void }) {
+function Other({ label, disabled, onClick }: { label: string; disabled?: boolean; onClick: () => void }) {
   return (
-    <button type="button" className="link-button" onClick={onClick}>
+    <button type="button" className="link-button" disabled={disabled} onClick={onClick}>
       {label}
     </button>
   );
