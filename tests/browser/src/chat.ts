@@ -10,7 +10,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 
 /** Browsers write each refusal on the console, that the server is away, and the client that one was removed from a talk. */
 const EXPECTED =
-  /\b(400|401|403|404|409|50[234])\b|net::ERR_|WebSocket connection|Password forms|Close received|no longer seen/;
+  /\b(400|401|403|404|409|429|50[234])\b|net::ERR_|WebSocket connection|Password forms|Close received|no longer seen/;
 
 export interface Somebody {
   readonly page: Page;
@@ -25,6 +25,44 @@ let count = 0;
 
 export const PASSWORD = 'correct horse battery';
 
+/** A browser of nobody in particular, who looks at the chat. Everything that goes wrong in it fails the test. */
+export async function stranger(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Page> {
+  count += 1;
+  // Where the server takes its word for it: a client whose attempts are nobody else's.
+  const extraHTTPHeaders = { 'x-forwarded-for': `10.0.${count >> 8}.${count & 255}` };
+  const watched = await open(browser, `${url}/chat`, { reducedMotion: 'reduce', extraHTTPHeaders, ...options });
+  watched.page.setDefaultTimeout(15_000);
+  onTestFinished(async () => {
+    await watched.close();
+    expect(watched.problems.filter((problem) => !EXPECTED.test(problem))).toEqual([]);
+  });
+  return watched.page;
+}
+
+/** An address that nobody else has. */
+export function newEmail(): string {
+  count += 1;
+  return `person${count}.${Date.now()}@example.com`;
+}
+
+/** Fills the form of the log-in, of which the page shows another one. */
+export async function signUp(page: Page, name: string, email: string, password = PASSWORD): Promise<void> {
+  await page.getByRole('button', { name: 'Make an account' }).click();
+  await page.getByLabel('Name').fill(name);
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel(/^Password/).fill(password);
+  await page.getByRole('button', { name: 'Sign up' }).click();
+}
+
+export async function logIn(page: Page, email: string, password = PASSWORD): Promise<void> {
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Log in' }).click();
+}
+
+/** They are in: their talks are shown. */
+export const isIn = (page: Page) => page.getByRole('heading', { name: 'Talks', exact: true }).waitFor();
+
 /** Somebody new, who has signed up and looks at their talks. */
 export async function somebody(
   browser: Browser,
@@ -32,13 +70,7 @@ export async function somebody(
   name: string,
   options: BrowserContextOptions = {},
 ): Promise<Somebody> {
-  const watched = await open(browser, `${url}/chat`, { reducedMotion: 'reduce', ...options });
-  const { page } = watched;
-  page.setDefaultTimeout(15_000);
-  onTestFinished(async () => {
-    await watched.close();
-    expect(watched.problems.filter((problem) => !EXPECTED.test(problem))).toEqual([]);
-  });
+  const page = await stranger(browser, url, options);
   const heard: string[] = [];
   page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => heard.push(String(payload))));
   page.on(
@@ -49,14 +81,9 @@ export async function somebody(
         () => undefined,
       ),
   );
-  count += 1;
-  const email = `person${count}.${Date.now()}@example.com`;
-  await page.getByRole('button', { name: 'Make an account' }).click();
-  await page.getByLabel('Name').fill(name);
-  await page.getByLabel('E-mail').fill(email);
-  await page.getByLabel(/^Password/).fill(PASSWORD);
-  await page.getByRole('button', { name: 'Sign up' }).click();
-  await page.getByRole('heading', { name: 'Talks', exact: true }).waitFor();
+  const email = newEmail();
+  await signUp(page, name, email);
+  await isIn(page);
   const { user } = (await ask(page, 'GET', '/me')) as { user: { id: string } };
   return { page, id: user.id, name, email, heard: () => heard.join('\n') };
 }

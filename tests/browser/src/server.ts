@@ -52,11 +52,11 @@ function configured(example: string, folder: string, stream = '', page = join(ex
   return ['--config', config];
 }
 
-/** Starts the binary and waits for the line that says where it listens. */
+/** Starts the binary and waits for the line that says where it listens. `said` is what it writes to its log. */
 async function announced(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Promise<[ChildProcess, string]> {
+): Promise<[ChildProcess, string, said: () => string]> {
   const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   let said = '';
   child.stderr.on('data', (text) => {
@@ -74,8 +74,45 @@ async function announced(
       resolve(found);
     });
   });
-  return [child, address];
+  return [child, address, () => said];
 }
+
+/** A new database, and how another program talks to it. */
+interface Fresh {
+  readonly url: string;
+  readonly query: readonly [program: string, ...args: string[]];
+  /** What the server has to be told beside the address. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+function newSqlite(folder: string): Fresh {
+  const file = join(folder, 'own.db');
+  return { url: `sqlite:${file}`, query: sqlite(file), env: { ROWCAST__DATABASE__CREATE: 'true' } };
+}
+
+/** In the PostgreSQL that the tests share. */
+function newPostgres(): Fresh {
+  const name = `browser_${randomUUID().replaceAll('-', '')}`;
+  const url = `postgres://postgres@127.0.0.1:${shared(POSTGRES)}`;
+  const psql = ['psql', '--quiet', '--no-psqlrc', '--tuples-only', '--no-align', '-v', 'ON_ERROR_STOP=1'] as const;
+  execFileSync(psql[0], [...psql.slice(1), `${url}/postgres`, '-c', `create database ${name}`]);
+  const env = { ROWCAST__POSTGRES__SLOT: name, ROWCAST__POSTGRES__PUBLICATION: name };
+  return { url: `${url}/${name}`, query: [...psql, `${url}/${name}`, '-c'], env };
+}
+
+/** In the MariaDB that the tests share. */
+function newMariadb(): Fresh {
+  const name = `browser_${randomUUID().replaceAll('-', '')}`;
+  const mariadb = ['mariadb', '--no-defaults', '--host=127.0.0.1', `--port=${shared(MYSQL)}`, '--user=root'] as const;
+  execFileSync(mariadb[0], [...mariadb.slice(1), '-e', `create database ${name}`]);
+  const query = [...mariadb, '--skip-column-names', '--batch', `--database=${name}`, '-e'] as const;
+  return { url: `mysql://root@127.0.0.1:${shared(MYSQL)}/${name}`, query };
+}
+
+const FRESH = { SQLite: newSqlite, PostgreSQL: newPostgres, MariaDB: newMariadb } as const;
+
+/** The databases that a chat can be on. */
+export const DATABASES = ['SQLite', 'PostgreSQL', 'MariaDB'] as const;
 
 /** `rowcast simulate`, on a port that it keeps. */
 export class Simulator {
@@ -112,6 +149,7 @@ export class Simulator {
 export class Server {
   private child: ChildProcess | null = null;
   private listen = '127.0.0.1:0';
+  private said = () => '';
 
   private constructor(
     readonly folder: string,
@@ -133,6 +171,21 @@ export class Server {
     return Server.demo(60_000);
   }
 
+  /** `rowcast serve` with a chat, on a new database. `verify`: an address has to be shown to be one's own, by a code. */
+  static async chatOn(kind: (typeof DATABASES)[number], verify = false): Promise<Server> {
+    const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
+    const config = join(folder, 'rowcast.toml');
+    // Attempts are counted for each client's address: behind a proxy each has one of its own.
+    const http = '[http]\ntrusted_proxies = ["127.0.0.1"]\n';
+    writeFileSync(config, `${http}[chat]\nenabled = true\nverify_email = ${verify}\n`);
+    const { url, query, env } = FRESH[kind](folder);
+    // Mail is printed to the log.
+    const level = verify ? ['--log-level', 'info'] : [];
+    const server = new Server(folder, query, ['serve', '--config', config, '--database', url, ...level], env);
+    await server.start();
+    return server;
+  }
+
   /** `rowcast serve` on a new database that `schema` has made. */
   static async serve(schema: string): Promise<Server> {
     const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
@@ -145,19 +198,10 @@ export class Server {
 
   /** `rowcast serve` on a new database of the PostgreSQL that the tests share. */
   static async postgres(schema: string, example: string | null = null, page?: string): Promise<Server> {
-    const port = shared(POSTGRES);
-    const name = `browser_${randomUUID().replaceAll('-', '')}`;
-    const url = `postgres://postgres@127.0.0.1:${port}`;
-    const psql = ['psql', '--quiet', '--no-psqlrc', '--tuples-only', '--no-align', '-v', 'ON_ERROR_STOP=1'] as const;
-    execFileSync(psql[0], [...psql.slice(1), `${url}/postgres`, '-c', `create database ${name}`]);
+    const { url, query, env } = newPostgres();
     const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
-    const own = { ROWCAST__POSTGRES__SLOT: name, ROWCAST__POSTGRES__PUBLICATION: name };
-    const server = new Server(
-      folder,
-      [...psql, `${url}/${name}`, '-c'],
-      ['serve', ...(example === null ? [] : configured(example, folder, '', page)), '--database', `${url}/${name}`],
-      own,
-    );
+    const config = example === null ? [] : configured(example, folder, '', page);
+    const server = new Server(folder, query, ['serve', ...config, '--database', url], env);
     server.sql(schema);
     await server.start();
     return server;
@@ -183,17 +227,10 @@ export class Server {
    * that the tests share.
    */
   static async speedometer(stream: string, path = 'examples/speedometer'): Promise<Server> {
-    const [example, port] = [join(ROOT, path), shared(MYSQL)];
-    const name = `browser_${randomUUID().replaceAll('-', '')}`;
-    const mariadb = ['mariadb', '--no-defaults', '--host=127.0.0.1', `--port=${port}`, '--user=root'] as const;
-    execFileSync(mariadb[0], [...mariadb.slice(1), '-e', `create database ${name}`]);
+    const { url, query } = newMariadb();
     const folder = mkdtempSync(join(tmpdir(), 'rowcast-browser-'));
-    const url = `mysql://root@127.0.0.1:${port}/${name}`;
-    const server = new Server(
-      folder,
-      [...mariadb, '--skip-column-names', '--batch', `--database=${name}`, '-e'],
-      ['serve', ...configured(example, folder, stream), '--database', url],
-    );
+    const config = configured(join(ROOT, path), folder, stream);
+    const server = new Server(folder, query, ['serve', ...config, '--database', url]);
     await server.start();
     return server;
   }
@@ -206,10 +243,15 @@ export class Server {
     return this.listen;
   }
 
-  /** Runs SQL in the database as another process would, with `sqlite3` or `psql`. Returns what that prints. */
+  /** Runs SQL in the database as another process would, with `sqlite3`, `psql` or `mariadb`. Returns what that prints. */
   sql(sql: string): string {
     const [program, ...args] = this.query;
     return execFileSync(program, [...args, sql], { encoding: 'utf8' }).trim();
+  }
+
+  /** What it has written to its log since it was started. */
+  get log(): string {
+    return this.said();
   }
 
   /** A token of the server's own making, as its operator makes one. */
@@ -231,10 +273,9 @@ export class Server {
 
   /** Starts it, after a crash on the same port. */
   async start(): Promise<void> {
-    const args = [...this.args, '--data', this.folder, '--listen', this.listen, '--log-level', 'warn'];
-    const [child, address] = await announced(args, this.env);
-    this.child = child;
-    this.listen = address;
+    const level = this.args.includes('--log-level') ? [] : ['--log-level', 'warn'];
+    const args = [...this.args, '--data', this.folder, '--listen', this.listen, ...level];
+    [this.child, this.listen, this.said] = await announced(args, this.env);
   }
 
   async close(): Promise<void> {

@@ -8,9 +8,9 @@ import {
   befriend,
   choose,
   composer,
+  logIn,
   message,
   openTalk,
-  PASSWORD,
   say,
   somebody,
   talkTogether,
@@ -262,9 +262,7 @@ describe('the way in and out', () => {
     const kept = await ada.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]));
     expect(kept).not.toContain(ada.id);
     await ada.page.goto(`${server.url}/chat/t/${room}`);
-    await ada.page.getByLabel('E-mail').fill(ada.email);
-    await ada.page.getByLabel('Password').fill(PASSWORD);
-    await ada.page.getByRole('button', { name: 'Log in' }).click();
+    await logIn(ada.page, ada.email);
     await message(ada.page, 'kept on the server').waitFor();
   });
 });
