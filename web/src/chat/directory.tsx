@@ -3,7 +3,7 @@
 import { usePresence, useRows } from '@rowcast/client/react';
 import { createContext, type ReactNode, useContext, useMemo } from 'react';
 import type { Person } from './api';
-import { presenceOf, useChat } from './chat';
+import { presenceIn, presenceOf, useChat } from './chat';
 import { type Contact, isTrue, type Member, type Profile, quoted, type Receipt, type Room } from './store/rows';
 
 export interface Talk {
@@ -119,4 +119,11 @@ export function useOnline(user: string): boolean {
   const { db } = useChat();
   const { users } = usePresence(db, presenceOf(user));
   return users.some((one) => one.user === user);
+}
+
+/** Who else writes something in a talk. `mine`: what the others are told of this page. */
+export function useTypists(room: string, mine?: { readonly typing: boolean }): readonly string[] {
+  const { db, me } = useChat();
+  const { users } = usePresence<{ typing?: boolean }>(db, presenceIn(room), mine);
+  return users.filter(({ user, state }) => user !== me.id && state?.typing === true).map(({ user }) => user);
 }

@@ -9,6 +9,7 @@ import type { Contact } from '../store/rows';
 import { Presence } from '../talk/head';
 import { Icon } from '../ui/icon';
 import { type Item, Menu } from '../ui/menu';
+import { useNear } from '../ui/near';
 import { complain, toast } from '../ui/toast';
 import { Avatar, ContactAvatar } from './avatar';
 import { codeOf } from './words';
@@ -106,19 +107,17 @@ function Row({ contact: { contact: user, state, requested_by } }: { contact: Con
     danger: true,
     act: () => void api.forget(user).catch(complain),
   };
-  const Picture = isClose(user) ? ContactAvatar : Avatar;
+  const [ref, isNear] = useNear<HTMLLIElement>();
+  const isShown = isNear && isClose(user);
+  const Picture = isShown ? ContactAvatar : Avatar;
   return (
-    <li className="person-row">
+    <li className="person-row" ref={ref}>
       <Picture {...one} />
       <span className="person-main">
         <span className="person-name" dir="auto">
           {one.name}
         </span>
-        {isClose(user) && (
-          <span className="quiet">
-            <Presence user={user} />
-          </span>
-        )}
+        {isClose(user) && <span className="quiet person-presence">{isShown && <Presence user={user} />}</span>}
       </span>
       {isAsked && (
         <>

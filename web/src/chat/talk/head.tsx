@@ -12,6 +12,7 @@ import { Icon } from '../ui/icon';
 import { complain } from '../ui/toast';
 import { Details } from './details';
 import { SearchDialog } from './search-dialog';
+import { typingText } from './words';
 
 interface Props {
   readonly talk: Talk;
@@ -81,13 +82,8 @@ function Status({ talk, typists }: { talk: Talk; typists: readonly string[] }) {
   const { person, contact, isClose } = useDirectory();
   const { peer, members } = talk;
   if (typists.length > 0) {
-    const names = typists.slice(0, 2).map((user) => person(user).name);
-    const who = typists.length > 2 ? `${typists.length} people` : names.join(' and ');
-    return (
-      <span className="typing">
-        {peer === null ? `${who} ${typists.length > 1 ? 'are' : 'is'} typing…` : 'typing…'}
-      </span>
-    );
+    const names = typists.map((user) => person(user).name);
+    return <span className="typing">{typingText(names, peer === null)}</span>;
   }
   if (peer === null) return `${members.length} ${members.length === 1 ? 'member' : 'members'}`;
   if (isClose(peer)) return <Presence user={peer} />;

@@ -1,12 +1,11 @@
 // An open talk: its head, its history, and where the next message is written.
 
-import { usePresence } from '@rowcast/client/react';
 import { type DragEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { navigate } from '../../shell/router';
 import { copyText, Empty } from '../../ui/empty';
 import { api } from '../api';
-import { presenceIn, useCell, useChat } from '../chat';
-import { type Talk, useDirectory } from '../directory';
+import { useCell, useChat } from '../chat';
+import { type Talk, useDirectory, useTypists } from '../directory';
 import { useConfig } from '../people/config';
 import type { Message } from '../store/rows';
 import { Dialog } from '../ui/dialog';
@@ -47,7 +46,7 @@ interface OpenProps {
 }
 
 function Open({ talk, history, at }: OpenProps) {
-  const { db, me, sender, talks } = useChat();
+  const { me, sender, talks } = useChat();
   const directory = useDirectory();
   const config = useConfig();
   const followed = useCell(talks.followed);
@@ -60,8 +59,7 @@ function Open({ talk, history, at }: OpenProps) {
   const composer = useRef<ComposerHandle>(null);
   const room = talk.room.id;
   const uploads = useUploads(room, config);
-  const { users } = usePresence<{ typing?: boolean }>(db, presenceIn(room), { typing });
-  const typists = users.filter(({ user, state }) => user !== me.id && state?.typing === true).map(({ user }) => user);
+  const typists = useTypists(room, { typing });
   const { person } = directory;
 
   useEffect(() => dismiss(room), [room]);

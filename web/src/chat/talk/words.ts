@@ -61,6 +61,13 @@ export function summary(message: Message, file: FileRow | undefined): string {
   return file === undefined ? 'A file' : file.type.startsWith('image/') ? 'A picture' : file.name;
 }
 
+/** Who types; in a talk of two it is clear who. */
+export function typingText(names: readonly string[], isGroup: boolean): string {
+  if (!isGroup) return 'typing…';
+  const who = names.length > 2 ? `${names.length} people` : names.join(' and ');
+  return `${who} ${names.length > 1 ? 'are' : 'is'} typing…`;
+}
+
 const UNITS = ['B', 'kB', 'MB', 'GB'] as const;
 
 export function bytesOf(bytes: number): string {

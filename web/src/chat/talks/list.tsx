@@ -4,15 +4,16 @@ import { useEffect, useState } from 'react';
 import { navigate, useLink } from '../../shell/router';
 import { Skeleton } from '../../ui/empty';
 import { useCell, useChat } from '../chat';
-import { type Talk, useDirectory } from '../directory';
+import { type Talk, useDirectory, useTypists } from '../directory';
 import { Avatar, ContactAvatar } from '../people/avatar';
 import { type Message, momentOf } from '../store/rows';
 import { total } from '../store/unread';
 import { shortTime } from '../store/when';
 import { useFile } from '../talk/attachment';
 import { Found } from '../talk/found';
-import { eventText, summary } from '../talk/words';
+import { eventText, summary, typingText } from '../talk/words';
 import { Icon } from '../ui/icon';
+import { useNear } from '../ui/near';
 
 export function TalkList({ open }: { open: string | null }) {
   const { talks: all, ready } = useDirectory();
@@ -84,15 +85,16 @@ function TalkRow({ talk, isOpen }: { talk: Talk; isOpen: boolean }) {
   const { talks } = useChat();
   const { isClose } = useDirectory();
   const follow = useLink();
+  const [ref, isNear] = useNear<HTMLLIElement>();
   const latest = useCell(talks.latest).get(talk.room.id);
   const counted = useCell(talks.unread).get(talk.room.id);
   const unread = counted === undefined ? 0 : total(counted);
   const { room, title, picture, peer, muted } = talk;
-  const isContact = peer !== null && isClose(peer);
-  const Picture = isContact ? ContactAvatar : Avatar;
+  // Who is there and who types is asked for what is in sight: a connection has so many subscriptions.
+  const Picture = isNear && peer !== null && isClose(peer) ? ContactAvatar : Avatar;
   const at = latest === undefined ? room.last_at : latest.created_at;
   return (
-    <li>
+    <li ref={ref}>
       <a
         className="talk-row"
         href={`/chat/t/${room.id}`}
@@ -110,7 +112,7 @@ function TalkRow({ talk, isOpen }: { talk: Talk; isOpen: boolean }) {
           </span>
           <span className="talk-row-foot">
             <span className="talk-row-text" dir="auto">
-              {latest === undefined ? '' : <Last message={latest} isGroup={peer === null} />}
+              {isNear ? <Now talk={talk} latest={latest} /> : <Last talk={talk} latest={latest} />}
             </span>
             {muted && (
               <>
@@ -131,12 +133,28 @@ function TalkRow({ talk, isOpen }: { talk: Talk; isOpen: boolean }) {
   );
 }
 
-function Last({ message, isGroup }: { message: Message; isGroup: boolean }) {
+interface LineProps {
+  readonly talk: Talk;
+  readonly latest: Message | undefined;
+}
+
+/** Who types, or else what was said last. */
+function Now(props: LineProps) {
+  const { person } = useDirectory();
+  const { room, peer } = props.talk;
+  const typists = useTypists(room.id);
+  if (typists.length === 0) return <Last {...props} />;
+  const names = typists.map((user) => person(user).name);
+  return <span className="typing">{typingText(names, peer === null)}</span>;
+}
+
+function Last({ talk, latest }: LineProps) {
   const { me } = useChat();
   const { person } = useDirectory();
-  const file = useFile(message.file);
-  if (message.kind === 'event') return eventText(message, me.id, (user) => person(user).name);
-  const text = summary(message, file);
-  if (message.sender === me.id) return `You: ${text}`;
-  return isGroup ? `${person(message.sender).name}: ${text}` : text;
+  const file = useFile(latest?.file ?? null);
+  if (latest === undefined) return null;
+  if (latest.kind === 'event') return eventText(latest, me.id, (user) => person(user).name);
+  const text = summary(latest, file);
+  if (latest.sender === me.id) return `You: ${text}`;
+  return talk.peer === null ? `${person(latest.sender).name}: ${text}` : text;
 }
