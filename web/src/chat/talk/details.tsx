@@ -117,7 +117,7 @@ function Group({ talk, onLeft }: Props) {
       )}
       <h3>{members.length} members</h3>
       <ul className="people">
-        {members.map((member) => (
+        {inOrder(members).map((member) => (
           <MemberRow key={member.user_id} member={member} role={role} />
         ))}
       </ul>
@@ -133,6 +133,11 @@ function Group({ talk, onLeft }: Props) {
 }
 
 const RANK: Readonly<Record<Role, number>> = { member: 0, admin: 1, owner: 2 };
+
+/** Who has most to say first. */
+function inOrder(members: readonly Member[]): readonly Member[] {
+  return members.toSorted((a, b) => RANK[b.role] - RANK[a.role] || a.name.localeCompare(b.name));
+}
 
 function MemberRow({ member, role }: { member: Member; role: Role }) {
   const { me } = useChat();
