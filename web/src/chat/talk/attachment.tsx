@@ -1,10 +1,9 @@
-// A file in a message: a picture with its viewer, or a name to download.
+// A file in a message: a picture, or a name to download.
 
-import { useEffect, useState } from 'react';
+import { useEffect } from 'react';
 import { fileUrl, thumbnailUrl } from '../api';
 import { useCell, useChat } from '../chat';
 import { type FileRow, isTrue } from '../store/rows';
-import { Dialog } from '../ui/dialog';
 import { Icon } from '../ui/icon';
 import { bytesOf } from './words';
 
@@ -20,33 +19,41 @@ export function useFile(id: string | null): FileRow | undefined {
   return file;
 }
 
-export function Attachment({ id, tabIndex }: { id: string; tabIndex: number }) {
+interface Props {
+  readonly id: string;
+  readonly tabIndex: number;
+  readonly onShow: (id: string) => void;
+}
+
+export function Attachment({ id, tabIndex, onShow }: Props) {
   const file = useFile(id);
-  const [open, setOpen] = useState(false);
   if (file === undefined) return <span className="attachment loading" role="img" aria-label="A file, loading" />;
-  const isPicture = file.type.startsWith('image/');
-  if (!isPicture || file.width === null || file.height === null) return <Named file={file} tabIndex={tabIndex} />;
+  if (!isPicture(file)) return <Named file={file} tabIndex={tabIndex} />;
   const scale = Math.min(1, THUMB_MAX / file.width, THUMB_MAX / file.height);
   return (
-    <>
-      <button
-        type="button"
-        className="picture"
-        tabIndex={tabIndex}
-        aria-label={`Show the picture ${file.name}`}
-        onClick={() => setOpen(true)}
-      >
-        <img
-          src={isTrue(file.thumbnail) ? thumbnailUrl(file.id) : fileUrl(file.id)}
-          alt=""
-          width={Math.max(48, Math.round(file.width * scale))}
-          height={Math.max(48, Math.round(file.height * scale))}
-          draggable={false}
-        />
-      </button>
-      {open && <Viewer file={file} onClose={() => setOpen(false)} />}
-    </>
+    <button
+      type="button"
+      className="picture"
+      tabIndex={tabIndex}
+      aria-label={`Show the picture ${file.name}`}
+      onClick={() => onShow(id)}
+    >
+      <img
+        src={isTrue(file.thumbnail) ? thumbnailUrl(file.id) : fileUrl(file.id)}
+        alt=""
+        width={Math.max(48, Math.round(file.width * scale))}
+        height={Math.max(48, Math.round(file.height * scale))}
+        draggable={false}
+      />
+    </button>
   );
+}
+
+export type Picture = FileRow & { readonly width: number; readonly height: number };
+
+/** One that is shown in its place. */
+export function isPicture(file: FileRow | undefined): file is Picture {
+  return file?.type.startsWith('image/') === true && file.width !== null && file.height !== null;
 }
 
 function Named({ file, tabIndex }: { file: FileRow; tabIndex: number }) {
@@ -59,22 +66,5 @@ function Named({ file, tabIndex }: { file: FileRow; tabIndex: number }) {
       <span className="quiet">{bytesOf(file.bytes)}</span>
       <Icon name="download" />
     </a>
-  );
-}
-
-function Viewer({ file, onClose }: { file: FileRow; onClose: () => void }) {
-  return (
-    <Dialog title={file.name} onClose={onClose} className="viewer">
-      <img className="viewer-image" src={fileUrl(file.id)} alt={file.name} />
-      <p className="viewer-foot">
-        <span className="quiet">
-          {file.width} × {file.height}, {bytesOf(file.bytes)}
-        </span>
-        <a className="button" href={fileUrl(file.id)} download={file.name}>
-          <Icon name="download" />
-          Download
-        </a>
-      </p>
-    </Dialog>
   );
 }

@@ -26,6 +26,8 @@ export interface Acts {
   readonly jump: (id: number) => void;
   readonly copy: (message: Message) => void;
   readonly info: (message: Message) => void;
+  /** A picture, as large as the page. */
+  readonly show: (file: string) => void;
   readonly activate: (key: string) => void;
   readonly tryAgain: (letter: Letter) => void;
   readonly discard: (letter: Letter) => void;
@@ -116,7 +118,7 @@ function Content({ line: { message }, mark, quote, acts, tab }: Props & { tab: n
         <Quote id={message.reply_to} quote={quote} acts={acts} tab={tab} />
       )}
       {message.deleted_at !== null && <p className="body quiet">This message was deleted</p>}
-      {message.file !== null && <Attachment id={message.file} tabIndex={tab} />}
+      {message.file !== null && <Attachment id={message.file} tabIndex={tab} onShow={acts.show} />}
       {message.body !== '' && <Body text={message.body} space={metaSpace(message, mark !== null)} />}
       <span className="meta">
         {message.edited_at !== null && message.deleted_at === null && <span>edited </span>}

@@ -16,6 +16,7 @@ import { History, type HistoryHandle } from './history';
 import type { Acts } from './message';
 import { SeenBy } from './seen-by';
 import { useUploads } from './uploads';
+import { Viewer } from './viewer';
 
 export function TalkPage({ id, at }: { id: string; at: number | null }) {
   const directory = useDirectory();
@@ -54,6 +55,7 @@ function Open({ talk, history, at }: OpenProps) {
   const [edit, setEdit] = useState<Message | null>(null);
   const [erasing, setErasing] = useState<Message | null>(null);
   const [asked, setAsked] = useState<Message | null>(null);
+  const [picture, setPicture] = useState<string | null>(null);
   const [typing, setTyping] = useState(false);
   const list = useRef<HistoryHandle>(null);
   const composer = useRef<ComposerHandle>(null);
@@ -94,6 +96,7 @@ function Open({ talk, history, at }: OpenProps) {
       },
       copy: (message) => void copyText(message.body).then((done) => done && toast({ key: 'copied', title: 'Copied' })),
       info: setAsked,
+      show: setPicture,
       tryAgain: (letter) => void sender.tryAgain(letter),
       discard: (letter) => void sender.discard(letter.nonce),
     }),
@@ -155,6 +158,9 @@ function Open({ talk, history, at }: OpenProps) {
         />
       )}
       {erasing !== null && <Erase message={erasing} onClose={() => setErasing(null)} />}
+      {picture !== null && (
+        <Viewer file={picture} history={history} onShow={setPicture} onClose={() => setPicture(null)} />
+      )}
       {asked !== null && <SeenBy message={asked} talk={talk} onClose={() => setAsked(null)} />}
     </DropPlace>
   );

@@ -1,16 +1,17 @@
 // A window above the page, as the browser makes it: it holds the focus, Escape closes it, and what is below is out of reach.
 
-import { type ReactNode, useEffect, useId, useRef } from 'react';
+import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef } from 'react';
 import { Icon } from './icon';
 
 interface Props {
   readonly title: string;
   readonly onClose: () => void;
+  readonly onKeyDown?: (event: KeyboardEvent) => void;
   readonly className?: string;
   readonly children: ReactNode;
 }
 
-export function Dialog({ title, onClose, className = '', children }: Props) {
+export function Dialog({ title, onClose, onKeyDown, className = '', children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
@@ -23,7 +24,6 @@ export function Dialog({ title, onClose, className = '', children }: Props) {
     };
   }, []);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape does the same by keyboard
     <dialog
       ref={ref}
       className={`dialog ${className}`}
@@ -32,6 +32,7 @@ export function Dialog({ title, onClose, className = '', children }: Props) {
         event.preventDefault();
         onClose();
       }}
+      onKeyDown={onKeyDown}
       onClick={(event) => event.target === event.currentTarget && onClose()}
     >
       <div className="dialog-body">
