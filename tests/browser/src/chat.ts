@@ -120,8 +120,15 @@ export async function talkTogether(one: Somebody, other: Somebody): Promise<stri
   return room;
 }
 
+/** A talk in the list of them. */
+export const talkRow = (page: Page, name: string) =>
+  page
+    .getByRole('list', { name: 'Talks' })
+    .getByRole('link')
+    .filter({ has: page.locator('.talk-row-name', { hasText: name }) });
+
 export async function openTalk(page: Page, name: string): Promise<void> {
-  await page.getByRole('list', { name: 'Talks' }).getByRole('link', { name }).click();
+  await talkRow(page, name).click();
   await composer(page).waitFor();
 }
 
@@ -138,6 +145,48 @@ export const message = (page: Page, text: string) =>
 
 /** The texts that are shown, in order. */
 export const texts = (page: Page) => page.locator('.message .body').allInnerTexts();
+
+/** The page goes to the background, or comes back: a browser without windows never says so by itself. */
+export async function setHidden(page: Page, hidden: boolean): Promise<void> {
+  await page.evaluate((isHidden) => {
+    Object.defineProperty(document, 'visibilityState', {
+      configurable: true,
+      get: () => (isHidden ? 'hidden' : 'visible'),
+    });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, hidden);
+}
+
+/** Makes a group of its owner and contacts of theirs, and returns its id. */
+export async function group(owner: Somebody, name: string, ...members: readonly Somebody[]): Promise<string> {
+  for (const member of members) await befriend(owner, member);
+  const { room } = (await ask(owner.page, 'POST', '/rooms', {
+    kind: 'group',
+    name,
+    members: members.map(({ id }) => id),
+  })) as { room: { id: string } };
+  return room.id;
+}
+
+/** A picture of ten by ten red dots. */
+export const RED_DOTS = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAIAAAACUFjqAAAAEklEQVR42mM4YWODBzGMSmNDAOtLfQFCsVfJAAAAAElFTkSuQmCC',
+  'base64',
+);
+
+/** Sends files, each as a message of its own; the text goes with the first. */
+export async function sendFiles(page: Page, text: string, ...names: readonly string[]): Promise<void> {
+  const files = names.map((name) =>
+    name.endsWith('.png')
+      ? { name, mimeType: 'image/png', buffer: RED_DOTS }
+      : { name, mimeType: 'text/plain', buffer: Buffer.from('a few notes') },
+  );
+  await page.locator('.composer input[type=file]').setInputFiles(files);
+  await expect.poll(() => page.locator('.tray-item').count()).toBe(files.length);
+  await composer(page).fill(text);
+  await expect.poll(() => page.getByRole('button', { name: 'Send' }).isEnabled()).toBe(true);
+  await composer(page).press('Enter');
+}
 
 /** Something from the menu of a message. */
 export async function choose(page: Page, text: string, item: string): Promise<void> {

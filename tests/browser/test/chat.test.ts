@@ -12,6 +12,7 @@ import {
   message,
   openTalk,
   say,
+  sendFiles,
   somebody,
   talkTogether,
   texts,
@@ -123,16 +124,7 @@ describe('two people', () => {
   it('send pictures and files, and look at them', async () => {
     const { ada, ben } = await two();
     await talkTogether(ada, ben);
-    const picture = Buffer.from(
-      'iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAIAAAACUFjqAAAAEklEQVR42mM4YWODBzGMSmNDAOtLfQFCsVfJAAAAAElFTkSuQmCC',
-      'base64',
-    );
-    await ada.page.locator('.composer input[type=file]').setInputFiles([
-      { name: 'a <b>red dot.png', mimeType: 'image/png', buffer: picture },
-      { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('a few notes') },
-    ]);
-    await expect.poll(() => ada.page.getByRole('button', { name: 'Send' }).isEnabled()).toBe(true);
-    await say(ada.page, 'Two files');
+    await sendFiles(ada.page, 'Two files', 'a <b>red dot.png', 'notes.txt');
     await ben.page.getByRole('button', { name: 'Show the picture a <b>red dot.png' }).click();
     const shown = ben.page.locator('.viewer-image');
     await expect.poll(() => shown.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBe(10);
