@@ -36,6 +36,7 @@
  */
 import { authenticate, disowned, noToken, show } from './machine/auth.ts';
 import { close, lose, stop, stopped } from './machine/down.ts';
+import { leave } from './machine/leaving.ts';
 import { message } from './machine/messages.ts';
 import {
   chain,
@@ -45,7 +46,6 @@ import {
   NONE,
   type State,
   type Step,
-  send,
   withoutSubscription,
   withSubscription,
 } from './machine/state.ts';
@@ -152,9 +152,7 @@ function unsubscribe(state: State, handle: number): Step {
   if (state.phase !== 'open' || subscription.phase === 'resting') {
     return [next, NONE];
   }
-  const { id } = subscription;
-  const leaving = new Set(next.leaving).add(id);
-  return [{ ...next, leaving }, [send(state, { type: 'unsubscribe', id })]];
+  return leave(next, subscription.id);
 }
 
 function request(state: State, event: Event & { type: 'request' }, moment: Moment): Step {

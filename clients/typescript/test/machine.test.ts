@@ -278,3 +278,48 @@ describe('transports', () => {
     expect(new Set(transports(fail(new Driver({ transport: 'sse' }).want(), 5)))).toEqual(new Set(['sse']));
   });
 });
+
+describe('a subscription that was given up', () => {
+  const late = (type: 'change' | 'subscribed'): ServerMessage =>
+    type === 'change' ? change('1-3', 3, true) : { type, id: 's1', position: '1-2', resumed: false };
+  const refused = (code: string): ServerMessage => ({
+    type: 'error',
+    id: 's1',
+    code,
+    message: 'slow',
+    retry_ms: 2_000,
+  });
+  const left = () => new Driver().open().live().unwant();
+
+  test('may still bring what was on its way, which is nobody’s and no fault', () => {
+    const driver = left();
+    for (let tx = 3; tx < 10; tx++) {
+      expect(driver.hear(change(`1-${tx}`, tx, true)).did).toEqual([]);
+    }
+    expect(driver.hear(late('subscribed')).did).toEqual([]);
+    expect(driver.hear({ type: 'unsubscribed', id: 's1' }).did).toEqual([]);
+  });
+
+  test('brings nothing after the server has said that it is over: what comes then is a fault', () => {
+    const driver = left().hear({ type: 'unsubscribed', id: 's1' });
+    expect(driver.hear(late('change')).did).toEqual(['report malformed']);
+    expect(driver.hear({ type: 'commit', id: '', position: '1-4', tx: 4 }).did).toEqual(['report malformed']);
+  });
+
+  test('is given up again when the server was too busy to listen, and is silent until then', () => {
+    const driver = left().hear(refused('rate_limited'));
+    expect(driver.hear(late('change')).did).toEqual([]);
+    expect(nextDeadline(driver.state)).toBeGreaterThanOrEqual(driver.at + 2_000);
+    expect(nextDeadline(driver.state)).toBeLessThan(driver.at + 10_000);
+    driver.after(nextDeadline(driver.state) - driver.at);
+    expect(sent(driver)).toEqual([{ type: 'unsubscribe', id: 's1' }]);
+    driver.hear({ type: 'unsubscribed', id: 's1' });
+    expect(driver.state.leaving.size).toBe(0);
+  });
+
+  test('is over where the server knows nothing of it, and with its connection', () => {
+    expect(left().hear(refused('unknown_id')).state.leaving.size).toBe(0);
+    const driver = left().hear(refused('rate_limited')).lose();
+    expect(driver.state.leaving.size).toBe(0);
+  });
+});

@@ -87,7 +87,7 @@ function down(state: State, problem: Problem, moment: Moment, waitMs: number): S
     requests,
     hello: undefined,
     deadlines: { retry },
-    leaving: new Set(),
+    leaving: new Map(),
     showing: hidden(suspended.showing),
   };
   return [next, [...deliveries, ...answers]];

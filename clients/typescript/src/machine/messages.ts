@@ -6,6 +6,7 @@ import { type Delivery, reach, receive, rest, type Subscription } from '../subsc
 import type { Position } from '../types.ts';
 import { answersAuth, answersShown, askToken, authenticated, authRefused, disowned, renew } from './auth.ts';
 import { comeBack, giveUp, stop } from './down.ts';
+import { leaveLater, left } from './leaving.ts';
 import {
   answer,
   type Effect,
@@ -17,7 +18,6 @@ import {
   type State,
   type Step,
   tell,
-  withoutLeaving,
   withoutSubscription,
 } from './state.ts';
 import { tracked, trackRefused } from './tracks.ts';
@@ -49,7 +49,7 @@ export function message(state: State, incoming: Incoming, moment: Moment): Step 
     case 'position':
       return reachAll(heard, incoming.position);
     case 'unsubscribed':
-      return [withoutLeaving(heard, incoming.id), NONE];
+      return [left(heard, incoming.id), NONE];
     case 'published':
     case 'inserted':
     case 'written':
@@ -149,7 +149,10 @@ function error(state: State, message: ServerMessage & { type: 'error' }, moment:
   const handle = state.handles.get(message.id);
   const subscription = handle === undefined ? undefined : state.subscriptions.get(handle);
   if (handle === undefined || subscription === undefined) {
-    return [withoutLeaving(state, message.id), NONE];
+    const next = WORKS_LATER.has(message.code)
+      ? leaveLater(state, message.id, problem, moment)
+      : left(state, message.id);
+    return [next, NONE];
   }
   if (WORKS_LATER.has(message.code)) {
     const until = laterAt(state, problem, subscription.rests + 1, moment);

@@ -5,6 +5,7 @@ import type { ClientMessage, Hello, RequestMessage, ServerMessage, Subscribe } f
 import { type Answer, nextExpiry, type Request, settle } from '../requests.ts';
 import type { Delivery, Problem, Subscription } from '../subscription.ts';
 import type { ConnectionState, Position } from '../types.ts';
+import type { Leaving } from './leaving.ts';
 import { nothingShown, type Showing } from './showing.ts';
 import type { Track, TrackWish } from './track.ts';
 
@@ -50,7 +51,7 @@ export interface State {
   /** Handles by id on the wire. */
   readonly handles: ReadonlyMap<string, number>;
   /** Ids that were given up on this connection; what still comes for them is dropped. */
-  readonly leaving: ReadonlySet<string>;
+  readonly leaving: ReadonlyMap<string, Leaving>;
   readonly requests: ReadonlyMap<string, Request>;
   readonly tracks: ReadonlyMap<number, Track>;
   readonly showing: Showing;
@@ -137,7 +138,7 @@ export function initial(settings: Settings, network = true): State {
     deadlines: {},
     subscriptions: new Map(),
     handles: new Map(),
-    leaving: new Set(),
+    leaving: new Map(),
     requests: new Map(),
     tracks: new Map(),
     showing: nothingShown(settings.auth),
@@ -166,12 +167,6 @@ export function withoutSubscription(state: State, handle: number, { id }: Subscr
   subscriptions.delete(handle);
   handles.delete(id);
   return { ...state, subscriptions, handles };
-}
-
-export function withoutLeaving(state: State, id: string): State {
-  const leaving = new Set(state.leaving);
-  leaving.delete(id);
-  return { ...state, leaving };
 }
 
 export function tell(
@@ -210,8 +205,8 @@ export function nextDeadline(state: State): number {
   for (const subscription of state.subscriptions.values()) {
     next = Math.min(next, subscription.restUntil ?? Infinity);
   }
-  for (const track of state.tracks.values()) {
-    next = Math.min(next, track.restUntil ?? Infinity);
+  for (const { restUntil } of [...state.tracks.values(), ...state.leaving.values()]) {
+    next = Math.min(next, restUntil ?? Infinity);
   }
   return next;
 }

@@ -5,6 +5,7 @@ import { expire } from '../requests.ts';
 import type { Problem } from '../subscription.ts';
 import { comeIn, renew } from './auth.ts';
 import { giveUp, STABLE_MS } from './down.ts';
+import { wakeLeaving } from './leaving.ts';
 import { hidden } from './showing.ts';
 import { chain, hasCarrier, isWanted, type Moment, NONE, type State, type Step, send, silenceAt } from './state.ts';
 import { wakeTracks } from './tracks.ts';
@@ -56,7 +57,7 @@ function wakeRested(state: State, moment: Moment): Step {
   if (state.phase !== 'open') {
     return [state, NONE];
   }
-  let result = wakeTracks(state, moment);
+  let result = chain(wakeTracks(state, moment), (next) => wakeLeaving(next, moment));
   for (const [handle, { restUntil }] of state.subscriptions) {
     if (restUntil !== undefined && moment.at >= restUntil) {
       result = chain(result, (next) => askFor(next, handle));
@@ -125,5 +126,5 @@ export function rethinkIdle(state: State, moment: Moment): Step {
 
 function rested(state: State): State {
   const showing = hidden(state.showing);
-  return { ...state, phase: 'idle', deadlines: {}, hello: undefined, leaving: new Set(), attempt: 0, showing };
+  return { ...state, phase: 'idle', deadlines: {}, hello: undefined, leaving: new Map(), attempt: 0, showing };
 }
