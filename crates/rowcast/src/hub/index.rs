@@ -115,6 +115,8 @@ impl Index {
             self.watches.join(key, &interest.selections);
             self.selections.insert(key, interest.selections.clone());
         }
+        // Who follows no table has not seen a part of a transaction, and is not to be told of its end.
+        let open = open && matches!(interest.channel, Channel::Table(_));
         let topic = self.topic_of(&interest);
         let place = match self.topics[topic as usize].group_of(interest.predicate.as_ref(), &self.groups) {
             Some(group) => (group, self.groups[group as usize].add(&interest, key, member.queue)),

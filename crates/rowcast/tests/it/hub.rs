@@ -82,9 +82,14 @@ impl World {
     }
 
     fn listen(&self, session: u64, room: &str) -> Arc<Queue> {
+        self.listen_to(session, Channel::Room(room.into()))
+    }
+
+    /// Joins a channel that is no table's.
+    fn listen_to(&self, session: u64, channel: Channel) -> Arc<Queue> {
         let interest = Interest {
             selections: [].into(),
-            channel: Channel::Room(room.into()),
+            channel,
             table: None,
             predicate: None,
             projection: Arc::new(Projection {
@@ -344,6 +349,19 @@ async fn who_joins_in_the_midst_of_a_large_transaction_hears_of_its_end() {
     world.append(vec![world.insert(1, 5_001, 0, true)]).await;
     assert_eq!(heard(&first), "commit");
     assert_eq!(world.hub.between().await, world.log.head());
+}
+
+/// Those who only want to hear that what a rule has read has changed are on a channel without events: a word about it has no address.
+#[tokio::test]
+async fn only_who_follows_a_table_hears_of_the_end_of_a_transaction() {
+    let world = world();
+    let part: Vec<Change> = (1..=5_000).map(|id| world.insert(1, id, 0, false)).collect();
+    let head = world.log.append(Batch { origin: None, changes: part }).await.expect("appended");
+    world.hub.reached(Position { offset: Offset(4_096), ..head }).await;
+    let (room, guard) = (world.listen(1, "r"), world.listen_to(2, Channel::Event("nothing".into())));
+    world.append(vec![world.insert(1, 5_001, 0, true)]).await;
+    world.append(vec![world.say(0, "m", true)]).await;
+    assert_eq!((heard(&room), heard(&guard)), ("m".to_owned(), String::new()));
 }
 
 #[tokio::test]
