@@ -38,17 +38,21 @@ export function Viewer({ file: id, history, onShow, onClose }: Props) {
     go(step);
   };
   if (!isPicture(file)) return null;
-  const [isFirst, isLast] = [at <= 0, at < 0 || at === pictures.length - 1];
+  const isMany = at >= 0 && pictures.length > 1;
   return (
-    <Dialog title={file.name} onClose={onClose} onKeyDown={onKeyDown} className="viewer">
+    <Dialog title={file.name} onClose={onClose} onKeyDown={onKeyDown} className={isMany ? 'viewer many' : 'viewer'}>
       <div className="viewer-stage">
         <img className="viewer-image" src={fileUrl(id)} alt={file.name} width={file.width} height={file.height} />
-        <Step label="Previous picture" icon="back" off={isFirst} onClick={() => go(-1)} />
-        <Step label="Next picture" icon="next" off={isLast} onClick={() => go(1)} />
+        {isMany && (
+          <>
+            <Step label="Previous picture" icon="back" off={at === 0} onClick={() => go(-1)} />
+            <Step label="Next picture" icon="next" off={at === pictures.length - 1} onClick={() => go(1)} />
+          </>
+        )}
       </div>
       <p className="viewer-foot">
         <span className="quiet">
-          {pictures.length > 1 && at >= 0 && (
+          {isMany && (
             <span role="status">
               Picture {at + 1} of {pictures.length},{' '}
             </span>
