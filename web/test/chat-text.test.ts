@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { codeOf, initials } from '../src/chat/people/words';
+import { codeOf, initials, shortName } from '../src/chat/people/words';
 import { layoutOf, lineAt, rangeOf } from '../src/chat/store/heights';
 import type { Message } from '../src/chat/store/rows';
 import { excerpt, pieces, searchFilter } from '../src/chat/store/search';
 import { dayName, lastSeen } from '../src/chat/store/when';
 import { isBig, parts } from '../src/chat/talk/body';
 import { EMOJI, findEmoji } from '../src/chat/talk/emoji';
-import { bytesOf, eventText } from '../src/chat/talk/words';
+import { bytesOf, eventText, typingText } from '../src/chat/talk/words';
 
 describe('a message as text', () => {
   it('has links where addresses of the web are, and nowhere else', () => {
@@ -79,9 +79,22 @@ describe('words', () => {
     expect(event('not JSON')).toBe('not JSON');
   });
 
+  it('say who types', () => {
+    expect(typingText(['Ada'], false)).toBe('typing…');
+    expect(typingText(['Ada'], true)).toBe('Ada is typing…');
+    expect(typingText(['Ada', 'Ben'], true)).toBe('Ada and Ben are typing…');
+    expect(typingText(['Ada', 'Ben', 'Cyn'], true)).toBe('3 people are typing…');
+  });
+
   it('tell sizes and initials, and take the code out of a link', () => {
     expect([0, 999, 1_500, 26_214_400].map(bytesOf)).toEqual(['0 B', '999 B', '1.5 kB', '26 MB']);
     expect(['Ada Lovelace', ' ben ', '', '😀 x'].map(initials)).toEqual(['AL', 'B', '?', '😀X']);
+    expect(['Ada Lovelace', ' ben ', '', 'Wolfeschlegelsteinhausen'].map(shortName)).toEqual([
+      'Ada',
+      'ben',
+      '',
+      'Wolfeschlegelst…',
+    ]);
     expect(codeOf('https://x.example/chat/add/abc-1?y')).toBe('abc-1');
     expect(codeOf('abc-1')).toBe('abc-1');
   });

@@ -7,6 +7,13 @@ export function initials(name: string): string {
   return letters.join('').toLocaleUpperCase() || '?';
 }
 
+/** The first word of a name, where there is room for little. */
+export function shortName(name: string): string {
+  const first = name.trim().split(/\s+/)[0] ?? '';
+  const letters = [...first];
+  return letters.length > 16 ? `${letters.slice(0, 15).join('')}…` : first;
+}
+
 /** The code of a link, or what was written where it is none. */
 export function codeOf(text: string): string {
   return /\/chat\/add\/([^/?#]+)/.exec(text)?.[1] ?? text;

@@ -6,6 +6,7 @@ import { Skeleton } from '../../ui/empty';
 import { useCell, useChat } from '../chat';
 import { type Talk, useDirectory, useTypists } from '../directory';
 import { Avatar, ContactAvatar } from '../people/avatar';
+import { shortName } from '../people/words';
 import { type Message, momentOf } from '../store/rows';
 import { total } from '../store/unread';
 import { shortTime } from '../store/when';
@@ -156,5 +157,5 @@ function Last({ talk, latest }: LineProps) {
   if (latest.kind === 'event') return eventText(latest, me.id, (user) => person(user).name);
   const text = summary(latest, file);
   if (latest.sender === me.id) return `You: ${text}`;
-  return talk.peer === null ? `${person(latest.sender).name}: ${text}` : text;
+  return talk.peer === null ? `${shortName(person(latest.sender).name)}: ${text}` : text;
 }
