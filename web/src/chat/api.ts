@@ -50,7 +50,9 @@ export function inWords(thrown: unknown): string {
 export function refusalOf(status: number, body: unknown): Refused {
   const { error } = (body ?? {}) as Problem;
   const said = typeof error?.message === 'string' ? sentence(error.message) : `The server answered ${status}.`;
-  const hint = typeof error?.hint === 'string' ? ` ${sentence(error.hint)}` : '';
+  // Some say which request to make: that is for programs.
+  const isForPeople = typeof error?.hint === 'string' && !/\b(?:GET|POST|PUT|PATCH|DELETE) \//.test(error.hint);
+  const hint = isForPeople ? ` ${sentence(String(error?.hint))}` : '';
   const retryMs = typeof error?.retry_ms === 'number' ? error.retry_ms : undefined;
   const when = retryMs === undefined || /try again/i.test(said) ? '' : ` Try again in ${duration(retryMs)}.`;
   return new Refused(status, String(error?.code ?? 'http'), said + (when || hint), retryMs);
