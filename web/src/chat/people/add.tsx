@@ -39,7 +39,7 @@ export function AddByLink({ code }: { code: string }) {
           )}
           {person.id !== me.id && needsAdding(state?.state, state?.requested_by === me.id) && (
             <button type="button" className="button primary" onClick={add}>
-              Add to contacts
+              {state?.state === 'pending' ? 'Accept' : 'Add to contacts'}
             </button>
           )}
           {person.id !== me.id && (

@@ -111,7 +111,7 @@ function Row({ contact: { contact: user, state, requested_by } }: { contact: Con
   const isShown = isNear && isClose(user);
   const Picture = isShown ? ContactAvatar : Avatar;
   return (
-    <li className="person-row" ref={ref}>
+    <li className={isAsked ? 'person-row asked' : 'person-row'} ref={ref}>
       <Picture {...one} />
       <span className="person-main">
         <span className="person-name" dir="auto">

@@ -174,7 +174,9 @@ function Request({ talk }: { talk: Talk }) {
   if (peer === null || asked?.state !== 'pending' || asked.requested_by !== peer) return null;
   return (
     <div className="request">
-      <p>{talk.title} asks to be your contact.</p>
+      <p>
+        <bdi>{talk.title}</bdi> asks to be your contact.
+      </p>
       <button type="button" className="button primary" onClick={() => void api.accept(peer).catch(complain)}>
         Accept
       </button>
@@ -192,7 +194,7 @@ function useClosed(talk: Talk): ReactNode | null {
   if (peer === null || contact(peer)?.state !== 'blocked') return null;
   return (
     <p className="composer closed">
-      You have blocked {talk.title}.{' '}
+      You have blocked <bdi>{talk.title}</bdi>.{' '}
       <button type="button" className="link-button" onClick={() => void api.unblock(peer).catch(complain)}>
         Unblock
       </button>

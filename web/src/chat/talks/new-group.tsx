@@ -14,7 +14,8 @@ export function NewGroup({ onClose }: { onClose: () => void }) {
   const [busy, setBusy] = useState(false);
   const [once] = useState(() => new Once());
   const id = useId();
-  const choices = contacts.filter(({ state }) => state === 'accepted').map(({ contact }) => person(contact));
+  const accepted = contacts.filter(({ state }) => state === 'accepted').map(({ contact }) => person(contact));
+  const choices = accepted.sort((a, b) => a.name.localeCompare(b.name));
   const make = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const fields = new FormData(event.currentTarget);
