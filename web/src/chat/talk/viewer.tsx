@@ -1,16 +1,18 @@
 // The pictures of a talk, one at a time: arrow keys and buttons lead from one to the next, in the order in which they were sent.
 
-import { type KeyboardEvent, useEffect } from 'react';
+import { type KeyboardEvent, useEffect, useRef } from 'react';
 import { fileUrl } from '../api';
 import { useCell, useChat } from '../chat';
+import type { Message } from '../store/rows';
 import type { TalkHistory } from '../store/talk';
 import { Dialog } from '../ui/dialog';
 import { Icon } from '../ui/icon';
 import { isPicture, useFile } from './attachment';
 import { bytesOf } from './words';
 
-/** So near to the end of what is read, more is read. */
+/** So near to the end of what is read, more is read; so often for each picture, as there may be none. */
 const NEAR = 3;
+const PAGES = 8;
 
 interface Props {
   readonly file: string;
@@ -21,15 +23,21 @@ interface Props {
 
 export function Viewer({ file: id, history, onShow, onClose }: Props) {
   const file = useFile(id);
-  const pictures = usePictures(history);
+  const { window } = useCell(history.cell);
+  const pictures = usePictures(window.messages);
   const at = pictures.indexOf(id);
+  const pages = useRef(0);
   useEffect(() => {
-    if (at < NEAR) void history.older();
-    if (at >= pictures.length - NEAR) void history.newer();
-  }, [history, at, pictures.length]);
+    const [wantsOlder, wantsNewer] = [window.older && at < NEAR, window.newer && at >= pictures.length - NEAR];
+    if (pages.current >= PAGES || !(wantsOlder || wantsNewer)) return;
+    pages.current++;
+    void (wantsOlder ? history.older() : history.newer());
+  }, [history, window, at, pictures.length]);
   const go = (step: number) => {
     const next = at < 0 ? undefined : pictures[at + step];
-    if (next !== undefined) onShow(next);
+    if (next === undefined) return;
+    pages.current = 0;
+    onShow(next);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -91,10 +99,9 @@ function Step({ label, icon, off, onClick }: StepProps) {
   );
 }
 
-/** The pictures among the messages that are read. */
-function usePictures(history: TalkHistory): readonly string[] {
+/** The pictures among messages. */
+function usePictures(messages: readonly Message[]): readonly string[] {
   const { files } = useChat();
-  const { messages } = useCell(history.cell).window;
   const known = useCell(files.cell);
   const ids = messages.flatMap(({ file, deleted_at }) => (file === null || deleted_at !== null ? [] : [file]));
   useEffect(() => {
