@@ -88,7 +88,7 @@ describe('two people', () => {
     await expect.poll(() => mark.getAttribute('title')).toBe('Read');
     await expect.poll(() => ben.page.title()).toBe('Ada · Chat');
     await composer(ben.page).pressSequentially('Ye');
-    await ada.page.getByText('typing…').waitFor();
+    await ada.page.locator('.talk-status').getByText('typing…').waitFor();
     await composer(ben.page).fill('');
     await expect.poll(() => ada.page.getByText('typing…').count()).toBe(0);
   });
