@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::{self, Id};
 
 use super::bound::head;
 use super::fold::pending;
@@ -69,12 +70,30 @@ pub(super) enum Step {
 /// The session is gone, or has unsubscribed.
 struct Gone;
 
-/// A step, and the subscription that it is about.
-///
-/// In a box because the channel keeps room for 32 of them from the start: 7 kB for each connection otherwise.
-pub(super) type Sent = Box<(SubscriptionKey, Step)>;
+/// A step, the subscription that it is about, and the task that sends it.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) key: SubscriptionKey,
+    /// One that was called off may have sent it all the same.
+    pub(super) task: Option<Id>,
+    pub(super) step: Step,
+}
 
-type Sender = mpsc::Sender<Sent>;
+impl Sent {
+    /// Of a task that is at work for a subscription.
+    ///
+    /// In a box because the channel keeps room for 32 of them from the start: 7 kB for each connection otherwise.
+    pub(super) fn by(key: SubscriptionKey, step: Step) -> Box<Self> {
+        Box::new(Self { key, task: task::try_id(), step })
+    }
+
+    /// No subscription's.
+    pub(super) fn to_session(step: Step) -> Box<Self> {
+        Box::new(Self { key: SubscriptionKey(u32::MAX), task: None, step })
+    }
+}
+
+type Sender = mpsc::Sender<Box<Sent>>;
 
 /// Runs until the hub can carry on, the subscription fails, or nobody listens.
 pub(super) async fn follow(
@@ -101,15 +120,15 @@ pub(super) async fn follow(
         unsure_until: None,
         verdicts: None,
     };
-    let mut way = Way { node, accounts, key, steps, follow, shown: false, again: false };
+    let mut way = Way { node, accounts, key, steps, follow, shown: false, again: false, other: false };
     match way.walk(start).await {
         Ok(Ok(())) => {
             way.follow.wish.rights.lock().clone_from(&way.follow.rights);
             let ready = Step::Ready(Box::new(way.follow));
-            let _ = way.steps.send(Box::new((key, ready))).await;
+            let _ = way.steps.send(Sent::by(key, ready)).await;
         }
         Ok(Err(problem)) => {
-            let _ = way.steps.send(Box::new((key, Step::Failed(problem)))).await;
+            let _ = way.steps.send(Sent::by(key, Step::Failed(problem))).await;
         }
         Err(Gone) => {}
     }
@@ -126,6 +145,8 @@ struct Way {
     shown: bool,
     /// It begins anew, which its client has not asked for.
     again: bool,
+    /// What the client holds was shown to somebody who might see something else.
+    other: bool,
 }
 
 impl Way {
@@ -175,14 +196,15 @@ impl Way {
             (Ok(()), Start::Quietly(position) | Start::Since(position)) if !self.knows_policies(position) => {
                 return Ok(Ok(Some(Gap::of_rights(position, 0))));
             }
-            (Ok(()), Start::Anew) => return Ok(Ok(Some(Gap::of_rights(self.beginning(), 0)))),
+            (Ok(()), Start::Anew) | (Err(NoRights::Changed), Start::Fresh | Start::Anew) => {
+                self.other = true;
+                return Ok(Ok(Some(Gap::of_rights(self.beginning(), 0))));
+            }
             (Ok(()), _) => {}
             (Err(NoRights::Refused(problem)), _) => return Ok(Err(problem)),
             (Err(NoRights::Changed), Start::Quietly(position) | Start::Since(position)) => {
+                self.other = true;
                 return Ok(Ok(Some(Gap::of_rights(position, 0))));
-            }
-            (Err(NoRights::Changed), Start::Fresh | Start::Anew) => {
-                return Ok(Ok(Some(Gap::of_rights(self.beginning(), 0))));
             }
         }
         if let (Channel::Notify(name), Start::Fresh | Start::Since(_)) = (&self.follow.wish.channel, start)
@@ -330,7 +352,7 @@ impl Way {
     }
 
     async fn send(&self, step: Step) -> Result<(), Gone> {
-        self.steps.send(Box::new((self.key, step))).await.map_err(|_| Gone)
+        self.steps.send(Sent::by(self.key, step)).await.map_err(|_| Gone)
     }
 }
 

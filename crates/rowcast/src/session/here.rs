@@ -7,12 +7,11 @@ use futures_util::FutureExt;
 
 use super::Session;
 use super::channel;
-use super::follow::Step;
+use super::follow::{Sent, Step};
 use super::node::Node;
 use super::permit::{Permit, ask};
 use super::seen::Seen;
 use crate::auth::Identity;
-use crate::hub::SubscriptionKey;
 use crate::presence::Key;
 use crate::protocol::{self, Code, Problem, ServerMessage};
 
@@ -142,7 +141,7 @@ impl Session {
         tokio::spawn(async move {
             let step = Step::MayTrack(asking.await);
             // The client may have gone.
-            let _ = steps.send(Box::new((SubscriptionKey(u32::MAX), step))).await;
+            let _ = steps.send(Sent::to_session(step)).await;
         });
         self.here.get_or_insert_default().is_asking = true;
     }

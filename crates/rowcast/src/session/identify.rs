@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::expiry::Term;
-use super::follow::Step;
+use super::follow::{Sent, Step};
 use super::revoke::{closing, is_trusted};
 use super::rights::known;
 use super::{REPLIES_MAX, Session};
 use crate::auth::{Identity, Rejected};
-use crate::hub::{Closing, SubscriptionKey};
+use crate::hub::Closing;
 use crate::protocol::{Auth, ClientMessage, Code, Problem, ServerMessage};
 
 /// Messages that came while a token was looked at: what they ask for is judged by what comes of it.
@@ -41,7 +41,7 @@ impl Session {
             let found = auth.tokens.verify(&token, SystemTime::now()).await;
             // The client may have gone.
             let step = Step::Judged(Box::new(Judged { found, reference }));
-            let _ = steps.send(Box::new((SubscriptionKey(u32::MAX), step))).await;
+            let _ = steps.send(Sent::to_session(step)).await;
         });
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, Id};
 
 use super::Session;
 use super::follow::{Start, Wish};
@@ -27,6 +27,13 @@ pub(super) enum Phase {
     Asking(AbortHandle),
     /// It follows who is present.
     Watching(Box<Watching>),
+}
+
+impl Phase {
+    /// Whether a task is the one at work.
+    pub(super) fn is_of(&self, task: Option<Id>) -> bool {
+        matches!(self, Self::Following(own) | Self::Asking(own) if Some(own.id()) == task)
+    }
 }
 
 /// One channel that the client follows.

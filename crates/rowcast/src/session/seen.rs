@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Session;
-use super::follow::Step;
+use super::follow::{Sent, Step};
 use super::permit::{Permit, ask_again};
 use crate::hub::SubscriptionKey;
 use crate::presence::{Key, Track};
@@ -108,7 +108,7 @@ impl Session {
         tokio::spawn(async move {
             let allowed = ask_again(&node, &identity, &key.channel).await;
             // The client may have gone.
-            let _ = steps.send(Box::new((SubscriptionKey(u32::MAX), Step::StillSeen(key, allowed)))).await;
+            let _ = steps.send(Sent::to_session(Step::StillSeen(key, allowed))).await;
         });
     }
 

@@ -6,20 +6,19 @@ use tokio::sync::mpsc;
 use super::follow::{Sent, Step};
 use super::phase::Phase;
 use super::{Session, TAKE_BYTES};
-use crate::hub::SubscriptionKey;
 use crate::protocol::ServerMessage;
 
 /// From the tasks at work for a session.
 pub(super) struct Steps {
-    pub(super) sender: mpsc::Sender<Sent>,
-    pub(super) receiver: mpsc::Receiver<Sent>,
+    pub(super) sender: mpsc::Sender<Box<Sent>>,
+    pub(super) receiver: mpsc::Receiver<Box<Sent>>,
     /// One that was taken out and waits for its turn.
-    pub(super) first: Option<Sent>,
+    pub(super) first: Option<Box<Sent>>,
 }
 
 impl Session {
     /// Where tasks for this session send their steps.
-    pub(super) fn sender(&mut self) -> mpsc::Sender<Sent> {
+    pub(super) fn sender(&mut self) -> mpsc::Sender<Box<Sent>> {
         let steps = self.steps.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(1);
             Steps { sender, receiver, first: None }
@@ -33,7 +32,7 @@ impl Session {
         tokio::spawn(async move {
             let answer = answer.await;
             // The client may have gone; its request was done all the same.
-            let _ = steps.send(Box::new((SubscriptionKey(u32::MAX), Step::Reply(answer)))).await;
+            let _ = steps.send(Sent::to_session(Step::Reply(answer))).await;
         });
     }
 
@@ -56,12 +55,12 @@ impl Session {
         out.extend(self.replies.drain(..));
     }
 
-    fn next_step(&mut self) -> Option<Sent> {
+    fn next_step(&mut self) -> Option<Box<Sent>> {
         let steps = self.steps.as_mut()?;
         steps.first.take().or_else(|| steps.receiver.try_recv().ok())
     }
 
-    fn step(&mut self, (key, step): (SubscriptionKey, Step), out: &mut Vec<Bytes>) {
+    fn step(&mut self, Sent { key, task, step }: Sent, out: &mut Vec<Bytes>) {
         let step = match step {
             Step::Reply(message) => {
                 self.requests -= 1;
@@ -73,6 +72,10 @@ impl Session {
             step => step,
         };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
+        // What was allowed when it was sent need not be any more.
+        if !subscription.phase.is_of(task) {
+            return;
+        }
         match step {
             Step::Frames(frames) => {
                 for (position, frame) in frames {

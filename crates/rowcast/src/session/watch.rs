@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::follow::{Start, Step, Wish};
+use super::follow::{Sent, Start, Step, Wish};
 use super::permit::{Permit, ask, ask_again};
 use super::phase::{Phase, Subscription};
 use super::{Session, TAKE_BYTES, here};
@@ -60,7 +60,7 @@ impl Session {
         let asking = async move {
             let step = asking.await.map_or_else(Step::Failed, |permit| Step::MayWatch { is_new, permit });
             // The client may have gone.
-            let _ = steps.send(Box::new((key, step))).await;
+            let _ = steps.send(Sent::by(key, step)).await;
         };
         Phase::Asking(tokio::spawn(asking).abort_handle())
     }
@@ -104,7 +104,7 @@ impl Session {
             let allowed = ask_again(&node, &identity, &channel).await;
             if allowed.is_err() {
                 // Before the error that ends it. The client may have gone.
-                let _ = steps.send(Box::new((key, Step::Frames(vec![(None, revoked)])))).await;
+                let _ = steps.send(Sent::by(key, Step::Frames(vec![(None, revoked)]))).await;
             }
             allowed
         })

@@ -32,7 +32,7 @@ impl Way {
 
     /// What may be seen has changed: whether it is only more.
     pub(super) async fn granted(&mut self) -> Option<GapReason> {
-        if self.follow.rights.judge.is_some() {
+        if std::mem::take(&mut self.other) || self.follow.rights.judge.is_some() {
             return None;
         }
         let before = (self.follow.rights.clone(), self.follow.bound.clone()?);

@@ -1,7 +1,7 @@
 //! What may be read of a table, by every way there is to read it.
 
 use rowcast::auth::rules::RuleSpec;
-use rowcast::protocol::Code;
+use rowcast::protocol::{Code, ServerMessage};
 use serde_json::json;
 
 use super::world::{World, auth, channel, identity, read};
@@ -124,4 +124,32 @@ async fn a_channel_is_for_those_whom_its_rule_names() {
     assert_eq!(heard, ["message", "published"]);
     ada.say(&json!({ "type": "publish", "channel": "room:attic", "event": "e", "data": 3 }));
     ada.refused(Code::Forbidden).await;
+}
+
+/// The way to the present was found by what was allowed before, and has been found a moment before it is taken.
+#[tokio::test]
+async fn what_was_begun_under_another_token_is_not_gone_on_with() {
+    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, part TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b')";
+    let world = World::new(schema, auth(vec![read("t", "part = claims.part")], None)).await;
+    for turns in 0..40 {
+        let mut ada = world.client(&identity(json!({ "sub": "ada", "part": "a" })));
+        ada.subscribe("table:t", json!({ "columns": ["id", "part"] }));
+        ada.hears(&["1 rows", "subscribed"]).await;
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        ada.session.become_known(identity(json!({ "sub": "ada", "part": "b" }))).expect("the same user");
+        ada.hears(&["revoked", "1 rows", "subscribed"]).await;
+        let (hidden, shown) = (1_000 + 2 * turns, 1_001 + 2 * turns);
+        world.run(&format!("INSERT INTO t VALUES ({hidden}, 'a'); INSERT INTO t VALUES ({shown}, 'b')"));
+        // The snapshot may be an earlier client's, and what came after it is told, too.
+        loop {
+            let ServerMessage::Change { op, row, .. } = ada.next().await else { panic!("a change") };
+            assert!(op != "insert" || row["part"] == "b", "{row}");
+            if row["id"] == shown {
+                break;
+            }
+        }
+        world.run("DELETE FROM t WHERE id >= 1000");
+    }
 }
