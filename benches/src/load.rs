@@ -37,11 +37,16 @@ impl Client {
 
     /// Connects to `/v1/ws`.
     pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
+        Self::open(address, "/v1/ws", "").await
+    }
+
+    /// Connects to a path, with further lines of the request's head, each with its end.
+    pub(crate) async fn open(address: SocketAddr, path: &str, lines: &str) -> Result<Self> {
         let mut socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let request = format!(
-            "GET /v1/ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{lines}\r\n"
         );
         socket.write_all(request.as_bytes()).await?;
         let mut client = Self { stream: socket, rest: Vec::new() };
@@ -99,6 +104,11 @@ impl Client {
             self.stream.write_all(&client_frame(10, b"")).await?;
         }
         Ok(())
+    }
+
+    /// The connection, and what was read of it that is not a whole frame yet.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.rest)
     }
 
     /// Listens for ever, and writes down what it hears.
@@ -204,13 +214,13 @@ impl Drop for Crowd {
     }
 }
 
-enum Frame<'a> {
+pub(crate) enum Frame<'a> {
     Text(&'a [u8]),
     Ping,
 }
 
 /// Hands out the whole frames of `bytes` and returns how many bytes they were.
-fn parse<'a>(bytes: &'a [u8], mut each: impl FnMut(Frame<'a>)) -> usize {
+pub(crate) fn parse<'a>(bytes: &'a [u8], mut each: impl FnMut(Frame<'a>)) -> usize {
     let mut used = 0;
     loop {
         let rest = &bytes[used..];
@@ -238,7 +248,7 @@ fn server_frame(bytes: &[u8]) -> Option<(Option<Frame<'_>>, usize)> {
 }
 
 /// One frame of a client, masked with zeros.
-fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![0x80 | opcode];
     match payload.len() {
         short @ 0..126 => out.push(0x80 | short as u8),
@@ -256,7 +266,7 @@ pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     memchr::memmem::find(haystack, needle)
 }
 
-fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
     std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
 }

@@ -1,6 +1,7 @@
 //! What the tables in `docs/performance.md` are made with, other than that of delivery, which `rowcast bench` makes.
 
 mod capture;
+mod chat;
 mod existence;
 mod filter;
 mod gateway;
@@ -66,6 +67,8 @@ enum Bench {
     Mysql,
     /// Rows in, by HTTP and from a stream: each database's bulk path, a Node back end, delays.
     Ingest,
+    /// A thousand people who talk in pairs and in rooms of a hundred, beside a chat on npm's socket.io and PostgreSQL.
+    Chat(chat::Args),
     /// Ten thousand users present on one channel.
     Presence,
     /// Rules: changes among many users, and subscribing.
@@ -110,6 +113,7 @@ fn main() -> Result<()> {
             postgres::run(&scale)?;
             mysql::run(&scale)?;
             ingest::run(&scale)?;
+            chat::run(&scale, &chat::Args::default())?;
             tokens::run(&scale)?;
             presence::run(&scale)?;
             rules::run(&scale)?;
@@ -125,6 +129,7 @@ fn main() -> Result<()> {
         Bench::Postgres => postgres::run(&scale),
         Bench::Mysql => mysql::run(&scale),
         Bench::Ingest => ingest::run(&scale),
+        Bench::Chat(args) => chat::run(&scale, &args),
         Bench::Presence => presence::run(&scale),
         Bench::Rules => rules::run(&scale),
         Bench::Policies => policies::run(&scale),
@@ -141,6 +146,9 @@ fn serve(kind: &str, folder: &Path) -> Result<()> {
         std::process::exit(0);
     });
     let runtime = tokio::runtime::Runtime::new()?;
-    anyhow::ensure!(kind == "rowcast", "there is no server `{kind}`");
-    runtime.block_on(gateway::serve(folder))
+    match kind {
+        "rowcast" => runtime.block_on(gateway::serve(folder)),
+        "chat" => runtime.block_on(chat::serve(folder)),
+        _ => anyhow::bail!("there is no server `{kind}`"),
+    }
 }

@@ -42,19 +42,25 @@ impl Server {
 
     /// Starts the binary `rowcast` on a database and waits until it is ready.
     pub(crate) fn binary(program: &Path, database: &Path, data: &Path) -> Result<Self> {
-        let address = free_port()?;
         let mut command = Command::new(program);
-        command.arg("serve").arg("--database").arg(format!("sqlite:{}", database.display()));
-        command.arg("--data").arg(data).arg("--listen").arg(address.to_string());
+        command.arg("serve").arg("--database").arg(format!("sqlite:{}", database.display())).arg("--data").arg(data);
+        Self::listening(command)
+    }
+
+    /// Starts a command of the binary `rowcast` on a port of its own, and waits until it listens.
+    pub(crate) fn listening(mut command: Command) -> Result<Self> {
+        let address = free_port()?;
+        let program = command.get_program().display().to_string();
+        command.arg("--listen").arg(address.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut server = Self { child: command.spawn()?, _stdin: None, address };
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait()? {
-                bail!("{} ended: {status}", program.display());
+                bail!("{program} ended: {status}");
             }
             if Instant::now() > deadline {
-                bail!("{} does not listen", program.display());
+                bail!("{program} does not listen");
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -73,6 +79,23 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Processor time of a process and of those that it has started, in steps of 10 ms.
+pub(crate) fn family(parent: u32) -> Result<Duration> {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+    // One may have ended since: then it is among those that its parent counts.
+    let children = children.split_whitespace().filter_map(|pid| ticks(pid, 2));
+    let ticks = ticks(&parent.to_string(), 4).context("the process is there")? + children.sum::<u32>();
+    Ok(Duration::from_millis(10) * ticks)
+}
+
+/// The first so many of a process's times: of user, of kernel, and both of its children that have ended.
+fn ticks(pid: &str, times: usize) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(times);
+    fields.map(|field| field.parse::<u32>().ok()).sum()
 }
 
 /// Ports of tests stay below the range that connections get theirs from.
