@@ -91,13 +91,13 @@ impl Server {
     ) -> Result<(Vec<Arc<Described>>, String), StoreError> {
         let (pid, answer, found) = {
             let client = lent.client();
-            let describe = asked.iter().map(|table| catalog::exact(client, &self.types, &table.name));
+            let names: Vec<&TableName> = asked.iter().map(|table| &table.name).collect();
             // All of it is sent at once; what follows a failure fails, too.
             let all = async {
                 tokio::join!(
                     client.batch_execute(begin),
                     client.query_typed(about, &[]),
-                    futures_util::future::join_all(describe),
+                    catalog::exact_all(client, &self.types, &names),
                 )
             };
             let (begun, about, found) = within(async { Ok(all.await) }).await?;
@@ -105,13 +105,13 @@ impl Server {
             begun.map_err(|error| self.refused_on(&name, error))?;
             let about = about.map_err(|error| refused_on(&name, error))?;
             let row = about.first().ok_or_else(|| StoreError::Refused("PostgreSQL tells no transaction".into()))?;
+            let found = found.map_err(|error| self.refused_on(&name, error))?;
             (row.get(0), row.get(1), found)
         };
         lent.pid = Some(pid);
-        let same = |(asked, found): (&&Table, Result<Option<Arc<Described>>, _>)| match found {
-            Ok(Some(described)) if *described.table == **asked => Ok(described),
-            Ok(_) => Err(self.altered(&asked.name)),
-            Err(error) => Err(self.refused_on(&asked.name, error)),
+        let same = |(asked, found): (&&Table, Option<Arc<Described>>)| match found {
+            Some(described) if *described.table == **asked => Ok(described),
+            _ => Err(self.altered(&asked.name)),
         };
         let described = asked.iter().zip(found).map(same).collect::<Result<_, _>>()?;
         Ok((described, answer))
