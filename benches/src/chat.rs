@@ -39,7 +39,6 @@ pub(crate) struct Args {
 /// Who talks with whom: neighbours are in a room.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
-    name: &'static str,
     people: usize,
     /// Of each room.
     size: usize,
@@ -49,8 +48,8 @@ struct Shape {
 
 pub(crate) fn run(scale: &Scale, args: &Args) -> Result<()> {
     let people = scale.pick(1_000, 40);
-    let pairs = Shape { name: "pairs", people, size: 2, rate: 200.0 };
-    let rooms = Shape { name: "rooms", people, size: scale.pick(100, 10), rate: 50.0 };
+    let pairs = Shape { people, size: 2, rate: 50.0 };
+    let rooms = Shape { people, size: scale.pick(100, 10), rate: 20.0 };
     let fsync = if args.fsync { "on" } else { "off" };
     let postgres = Postgres::start_with(&PostgresOptions::default().set("fsync", fsync))?;
     let peers: &[Side] = if sites::install_peer() {
@@ -81,7 +80,10 @@ fn measured(scale: &Scale, shape: Shape, fsync: &str, postgres: &Postgres, peers
         "PostgreSQL CPU %",
         "clients CPU %",
     ];
-    let title = format!("chat: {people} people in {} of {size}, fsync {fsync}", shape.name);
+    let title = match size {
+        2 => format!("chat: {people} people in pairs, fsync {fsync}"),
+        _ => format!("chat: {people} people in rooms of {size}, fsync {fsync}"),
+    };
     let mut out = Table::new(title, &head);
     let sides = peers.iter().copied().chain([Side::Rowcast]);
     let all = sides.map(|side| Ok((side, on_one_thread(side_by_side(scale, side, shape, postgres))?)));
