@@ -22,6 +22,8 @@ use crate::load::{Client, Frame, client_frame, find, number, parse};
 
 /// Connections that are being opened at the same time.
 const OPENING: usize = 64;
+/// What somebody is told to say while an earlier message is on its way; who is told more is too slow, and the bench fails.
+const WORDS_MAX: usize = 64;
 /// Makes a message as long as many are.
 const PAD: &str = "It is said at some length, so that it is about as long as what people write to each other.";
 /// What pages follow.
@@ -29,8 +31,9 @@ const FOLLOW: &str = r#"{"type":"subscribe","id":"m","channel":"table:chat_messa
 
 /// Everybody who is connected to a site.
 pub(super) struct People {
-    say: Vec<mpsc::UnboundedSender<u64>>,
+    say: Vec<mpsc::Sender<u64>>,
     tasks: Vec<JoinHandle<()>>,
+    ledger: Rc<Ledger>,
 }
 
 impl People {
@@ -41,20 +44,23 @@ impl People {
         let buffer = Rc::new(RefCell::new(vec![0; 256 << 10]));
         let (mut say, mut tasks) = (Vec::new(), Vec::new());
         for line in lines {
-            let (told, words) = mpsc::unbounded_channel();
+            let (told, words) = mpsc::channel(WORDS_MAX);
             say.push(told);
             let Line { person, read, rest, write, mouth } = line;
             let ear = Ear { person, read, rest, write: write.clone(), buffer: buffer.clone(), ledger: ledger.clone() };
             tasks.push(watched(person, ear.listen(), ledger));
             tasks.push(watched(person, mouth.speak(words), ledger));
         }
-        Ok(Self { say, tasks })
+        Ok(Self { say, tasks, ledger: ledger.clone() })
     }
 
     /// Has somebody say a message.
     pub(super) fn say(&self, person: usize, message: u64) {
-        // Whose connection has ended has told so.
-        let _ = self.say[person].send(message);
+        if self.say[person].try_send(message).is_err() {
+            self.ledger.fail(format!(
+                "person {person} cannot say message {message}: too many wait, or the connection has ended"
+            ));
+        }
     }
 }
 
@@ -131,7 +137,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream> {
 }
 
 impl Mouth {
-    async fn speak(mut self, mut words: mpsc::UnboundedReceiver<u64>) -> Result<()> {
+    async fn speak(mut self, mut words: mpsc::Receiver<u64>) -> Result<()> {
         while let Some(message) = words.recv().await {
             match &mut self {
                 Self::Rest { http, head } => {
