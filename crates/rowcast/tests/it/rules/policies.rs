@@ -68,12 +68,12 @@ async fn story(capture: Capture) {
 
 #[tokio::test]
 async fn policies_decide_over_the_write_ahead_log() {
-    story(Capture::Wal).await;
+    Box::pin(story(Capture::Wal)).await;
 }
 
 #[tokio::test]
 async fn policies_decide_over_the_outbox() {
-    story(Capture::Outbox).await;
+    Box::pin(story(Capture::Outbox)).await;
 }
 
 #[tokio::test]
