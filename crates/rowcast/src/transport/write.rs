@@ -59,7 +59,7 @@ pub(super) async fn delete(
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the body is not an object with `writes`")]
 struct Together {
     writes: Vec<Write>,
 }
