@@ -59,7 +59,7 @@ pub(super) async fn delete(
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the body is not an object with `writes`")]
+#[serde(deny_unknown_fields, expecting = "an object with `writes`")]
 struct Together {
     writes: Vec<Write>,
 }
