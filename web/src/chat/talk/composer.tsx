@@ -9,6 +9,7 @@ import {
   useRef,
   useState,
 } from 'react';
+import { flushSync } from 'react-dom';
 import type { Message } from '../store/rows';
 import { Icon } from '../ui/icon';
 import { useFile } from './attachment';
@@ -90,12 +91,13 @@ export function Composer(props: Props) {
   const insert = (emoji: string) => {
     const field = area.current;
     const [from, to] = [field?.selectionStart ?? text.length, field?.selectionEnd ?? text.length];
-    write(text.slice(0, from) + emoji + text.slice(to));
-    setPicking(false);
-    requestAnimationFrame(() => {
-      field?.focus();
-      field?.setSelectionRange(from + emoji.length, from + emoji.length);
+    // At once: what is typed next belongs into the field.
+    flushSync(() => {
+      write(text.slice(0, from) + emoji + text.slice(to));
+      setPicking(false);
     });
+    field?.focus();
+    field?.setSelectionRange(from + emoji.length, from + emoji.length);
   };
 
   return (
